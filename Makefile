@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The kernel is never built in this folder: every target works under build/.
+
+VMM ?= qemu
+export VMM
+
+help:
+	@echo 'make tree                the kernel with the series on it: build/linux, one commit a step'
+	@echo '                           LINUX_SOURCE=tarball  another base; FORCE=1  throw away edits of the tree'
+	@echo 'make image               the board kernel'
+	@echo '                           CONFIG=file  another configuration; ARCH=arm64|x86_64'
+	@echo 'make fold                edits made in build/linux back into the project'
+	@echo '                           STEP=name.patch  the step that base-file edits belong to'
+	@echo 'make series              the series as mail: build/series, proven with git am'
+	@echo 'make run                 boot a VMM on the board; VMM=qemu'
+	@echo 'make check               every test'
+	@echo 'make clean               remove what was built, keep build/linux'
+	@echo 'make distclean           remove build/'
+
+tree fold image:
+	@tools/series/$@
+
+series:
+	@tools/series/export
+
+run check:
+	@tools/testing/viommu/$@
+
+clean:
+	rm -rf build/out build/log build/series
+
+distclean:
+	rm -rf build
+
+.PHONY: help tree fold image series run check clean distclean

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Sourced by the scripts beside it: places, git, and how to read a step.
+
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+TREE=$ROOT/build/linux
+cd "$ROOT"
+mkdir -p build/log
+
+# Neither the caller's git settings nor an outer make may change a result.
+unset MAKEFLAGS MFLAGS MAKELEVEL ${!GIT_@}
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 LC_ALL=C
+DATE='1735689600 +0000'
+
+# refs/series/assembled is what `tree` made last; .git/laid is a copy of the series/ it made it from.
+ASSEMBLED=refs/series/assembled
+LAID=$TREE/.git/laid
+
+die() { echo "${0##*/}: $*" >&2; exit 1; }
+say() { printf '%s: %3d s  %s\n' "${0##*/}" $SECONDS "$*" >&2; }
+g() { git -C "$TREE" "$@"; }
+
+# Steps, in order, of the series file in folder $1.
+steps() { sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$1/series"; }
+
+# The parts of a step's file: a header, the New-file paths, the commit message, the diff. The diff keeps its line
+# numbers.
+header() { sed -n "/^$/q; s/^$2: //p" "$1"; }
+new_files() { sed -n '/^---$/q; s/^New-file: *//p' "$1"; }
+message() {
+	{ header "$1" Subject; echo; sed '1,/^$/d; /^---$/,$d; /^New-file:/d' "$1"; } | git stripspace
+}
+hook() { sed '1,/^---$/s/.*//' "$1"; }
+
+# Lines of `git ls-tree` on stdin -> a tree of just these files.
+mktree() {
+	local index
+	index=$(mktemp -u "$TREE/.git/mktree.XXXXXX")
+	GIT_INDEX_FILE=$index g update-index --index-info
+	GIT_INDEX_FILE=$index g write-tree
+	rm -f "$index"
+}
