@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The core's half of the vIOMMU objects, and what iommufd calls on them */
+#ifndef __IOMMUFD_VIOMMU_PRIVATE_H
+#define __IOMMUFD_VIOMMU_PRIVATE_H
+
+#include <linux/iommufd_viommu.h>
+
+#include "../iommufd_private.h"
+
+/**
+ * struct iommufd_viommu_obj - The object around a vIOMMU
+ * @obj: The iommufd object; its users are the children
+ * @ictx: The iommufd
+ * @hwpt: The nesting parent, which the object holds a user of
+ * @viommu: What the driver sees. Last: the driver's structure starts here and
+ *          goes on behind it.
+ */
+struct iommufd_viommu_obj {
+	struct iommufd_object obj;
+	struct iommufd_ctx *ictx;
+	struct iommufd_hwpt_paging *hwpt;
+	struct iommufd_viommu viommu;
+};
+
+/**
+ * struct iommufd_vdevice_obj - The object around a virtual device
+ * @obj: The iommufd object
+ * @ictx: The iommufd
+ * @igroup: The group of @idev, held; it outlives @idev and its lock guards the
+ *          next member
+ * @idev: The device, with its iommufd_device::vdev pointing back; NULL when the
+ *        device is unbound. Not held: the device does not wait for the virtual
+ *        device, it destroys it.
+ * @vdev: What the driver sees. Last, as in struct iommufd_viommu_obj.
+ */
+struct iommufd_vdevice_obj {
+	struct iommufd_object obj;
+	struct iommufd_ctx *ictx;
+	struct iommufd_group *igroup;
+	struct iommufd_device *idev;
+	struct iommufd_vdevice vdev;
+};
+
+static inline struct iommufd_viommu_obj *
+to_viommu_obj(struct iommufd_viommu *viommu)
+{
+	return container_of(viommu, struct iommufd_viommu_obj, viommu);
+}
+
+static inline struct iommufd_viommu_obj *
+iommufd_get_viommu(struct iommufd_ucmd *ucmd, u32 id)
+{
+	return container_of(iommufd_get_object(ucmd->ictx, id,
+					       IOMMUFD_OBJ_VIOMMU),
+			    struct iommufd_viommu_obj, obj);
+}
+
+#endif

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The vIOMMU object: one VM's slice of one physical IOMMU
+ *
+ * Owns:	what the driver hangs on it (VMID and the like), the table of its
+ *		virtual devices, a user of the nesting parent.
+ * Held by:	its children, nested HWPTs and virtual devices, each one user.
+ *		They find it without a lock: it cannot go before them.
+ * Locks:	none of its own but that of the virtual device table, see
+ *		vdevice.c; everything else is constant once the object is visible.
+ * Dies:	by IOMMU_DESTROY when it has no child (-EBUSY before), or when the
+ *		iommufd is closed. It does not die with any device.
+ */
+#include <linux/iommu.h>
+#include <linux/iommufd.h>
+
+#include "../../iommu-priv.h"
+#include "private.h"
+
+static const struct iommufd_viommu_ops *
+iommufd_viommu_find_ops(struct device *dev, u32 type)
+{
+	const struct iommufd_viommu_ops *const *ops =
+		dev_iommu_ops(dev)->viommu_types;
+
+	for (; ops && *ops; ops++)
+		if ((*ops)->type == type)
+			return *ops;
+	return NULL;
+}
+
+void iommufd_viommu_destroy(struct iommufd_object *obj)
+{
+	struct iommufd_viommu_obj *vobj =
+		container_of(obj, struct iommufd_viommu_obj, obj);
+	struct iommufd_viommu *viommu = &vobj->viommu;
+
+	WARN_ON(!xa_empty(&viommu->vdevs));
+	viommu->ops->release(viommu);
+	xa_destroy(&viommu->vdevs);
+	refcount_dec(&vobj->hwpt->common.obj.users);
+}
+
+/*
+ * The slice of the IOMMU of @dev, complete but not visible yet. Takes a user of
+ * @hwpt on success.
+ */
+static struct iommufd_viommu_obj *
+iommufd_viommu_create(struct iommufd_ctx *ictx,
+		      const struct iommufd_viommu_ops *ops, struct device *dev,
+		      struct iommufd_hwpt_paging *hwpt,
+		      const struct iommu_user_data *user_data)
+{
+	const size_t size = offsetof(struct iommufd_viommu_obj, viommu);
+	struct iommufd_viommu_obj *vobj;
+	struct iommufd_viommu *viommu;
+	struct iommufd_object *obj;
+	int rc;
+
+	if (WARN_ON_ONCE(ops->viommu_size < sizeof(*viommu)))
+		return ERR_PTR(-EOPNOTSUPP);
+
+	obj = _iommufd_object_alloc(ictx, size + ops->viommu_size,
+				    IOMMUFD_OBJ_VIOMMU);
+	if (IS_ERR(obj))
+		return ERR_CAST(obj);
+	vobj = container_of(obj, struct iommufd_viommu_obj, obj);
+	vobj->ictx = ictx;
+	vobj->hwpt = hwpt;
+
+	viommu = &vobj->viommu;
+	viommu->ops = ops;
+	viommu->iommu_dev = dev->iommu->iommu_dev;
+	viommu->parent = hwpt->common.domain;
+	xa_init_flags(&viommu->vdevs, XA_FLAGS_ACCOUNT);
+	viommu->devs = RB_ROOT;
+
+	rc = ops->init(viommu, dev, user_data);
+	if (rc) {
+		iommufd_object_abort(ictx, obj);
+		return ERR_PTR(rc);
+	}
+	refcount_inc(&hwpt->common.obj.users);
+	return vobj;
+}
+
+int iommufd_viommu_alloc_ioctl(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_viommu_alloc *cmd = ucmd->cmd;
+	const struct iommu_user_data user_data = {
+		.type = cmd->type,
+		.uptr = u64_to_user_ptr(cmd->data_uptr),
+		.len = cmd->data_len,
+	};
+	const struct iommufd_viommu_ops *ops;
+	struct iommufd_hwpt_paging *hwpt;
+	struct iommufd_viommu_obj *vobj;
+	struct iommufd_device *idev;
+	int rc;
+
+	if (cmd->flags || cmd->__reserved)
+		return -EOPNOTSUPP;
+
+	idev = iommufd_get_device(ucmd, cmd->dev_id);
+	if (IS_ERR(idev))
+		return PTR_ERR(idev);
+
+	ops = iommufd_viommu_find_ops(idev->dev, cmd->type);
+	if (!ops) {
+		rc = -EOPNOTSUPP;
+		goto out_put_idev;
+	}
+	rc = ops->supported(idev->dev);
+	if (rc)
+		goto out_put_idev;
+
+	hwpt = iommufd_get_hwpt_paging(ucmd, cmd->hwpt_id);
+	if (IS_ERR(hwpt)) {
+		rc = PTR_ERR(hwpt);
+		goto out_put_idev;
+	}
+	if (!hwpt->nest_parent ||
+	    hwpt->common.domain->owner != dev_iommu_ops(idev->dev)) {
+		rc = -EINVAL;
+		goto out_put_hwpt;
+	}
+
+	vobj = iommufd_viommu_create(ucmd->ictx, ops, idev->dev, hwpt,
+				     user_data.len ? &user_data : NULL);
+	if (IS_ERR(vobj)) {
+		rc = PTR_ERR(vobj);
+		goto out_put_hwpt;
+	}
+
+	cmd->out_viommu_id = vobj->obj.id;
+	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
+	if (rc)
+		iommufd_object_abort_and_destroy(ucmd->ictx, &vobj->obj);
+	else
+		iommufd_object_finalize(ucmd->ictx, &vobj->obj);
+
+out_put_hwpt:
+	iommufd_put_object(ucmd->ictx, &hwpt->common.obj);
+out_put_idev:
+	iommufd_put_object(ucmd->ictx, &idev->obj);
+	return rc;
+}
+
+/**
+ * iommufd_viommu_invalidate() - IOMMU_HWPT_INVALIDATE on a vIOMMU
+ * @obj: The object that user space named
+ * @array: The commands; on return, how many of them are complete
+ *
+ * Returns -EINVAL if @obj is no vIOMMU, -EOPNOTSUPP if its driver executes no
+ * commands.
+ */
+int iommufd_viommu_invalidate(struct iommufd_object *obj,
+			      struct iommu_user_data_array *array)
+{
+	struct iommufd_viommu *viommu;
+
+	if (obj->type != IOMMUFD_OBJ_VIOMMU) {
+		array->entry_num = 0;
+		return -EINVAL;
+	}
+
+	viommu = &container_of(obj, struct iommufd_viommu_obj, obj)->viommu;
+	if (!viommu->ops->cache_invalidate) {
+		array->entry_num = 0;
+		return -EOPNOTSUPP;
+	}
+	return viommu->ops->cache_invalidate(viommu, array);
+}

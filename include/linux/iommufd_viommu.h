@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vIOMMU: what a driver of an IOMMU implements and may call
+ *
+ * A vIOMMU is one VM's slice of one physical IOMMU. A driver lists the types of
+ * vIOMMU it offers in &struct iommu_ops.viommu_types. It embeds the structures
+ * of this file at the start of its own and says how large those are; the core
+ * allocates, numbers, counts and frees them.
+ */
+#ifndef __LINUX_IOMMUFD_VIOMMU_H
+#define __LINUX_IOMMUFD_VIOMMU_H
+
+#include <linux/container_of.h>
+#include <linux/rbtree_types.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+#include <uapi/linux/iommufd_viommu.h>
+
+struct device;
+struct iommu_device;
+struct iommu_domain;
+struct iommu_user_data;
+struct iommu_user_data_array;
+struct iommufd_viommu_ops;
+
+/**
+ * struct iommufd_viommu - A VM's slice of a physical IOMMU
+ * @ops: The driver's operations for this type of vIOMMU
+ * @iommu_dev: The physical IOMMU
+ * @parent: The stage 2 of the VM: a paging domain that the driver has allocated
+ *          with IOMMU_HWPT_ALLOC_NEST_PARENT, not necessarily for @iommu_dev.
+ *          The vIOMMU keeps it alive.
+ * @vdevs: private: virtual ID to &struct iommufd_vdevice. Its lock guards
+ *         @devs too; it is never taken in interrupt context.
+ * @devs: private: the same virtual devices, ordered by their device
+ *
+ * The members are set before &iommufd_viommu_ops.init and do not change.
+ */
+struct iommufd_viommu {
+	const struct iommufd_viommu_ops *ops;
+	struct iommu_device *iommu_dev;
+	struct iommu_domain *parent;
+
+	/* private: */
+	struct xarray vdevs;
+	struct rb_root devs;
+};
+
+/**
+ * struct iommufd_vdevice - A device as the VM knows it
+ * @viommu: The vIOMMU, which the virtual device keeps alive
+ * @dev: The physical device. Bound to iommufd for as long as a lookup can find
+ *       the virtual device.
+ * @virt_id: The device's ID in the VM, unique in @viommu
+ * @node: private: in &iommufd_viommu.devs
+ *
+ * The members are set before &iommufd_viommu_ops.vdevice_init and do not
+ * change.
+ */
+struct iommufd_vdevice {
+	struct iommufd_viommu *viommu;
+	struct device *dev;
+	u64 virt_id;
+
+	/* private: */
+	struct rb_node node;
+};
+
+/**
+ * struct iommufd_viommu_ops - One type of vIOMMU that a driver offers
+ * @type: The type, one of enum iommu_viommu_type
+ * @viommu_size: Size of the driver's structure, which starts with a
+ *               &struct iommufd_viommu; its alignment is at most that of u64
+ * @vdevice_size: Size of the driver's structure that starts with a
+ *                &struct iommufd_vdevice, or 0 if it has none
+ * @supported: Can @dev, its IOMMU and the firmware do this type? Returns 0, or
+ *             -EOPNOTSUPP if not. May be called for any device of the driver.
+ * @init: Complete a new vIOMMU. @dev is one device behind the physical IOMMU.
+ *        @user_data is NULL if there is none. Either completes or leaves
+ *        nothing behind. Returns -EINVAL only if another nesting parent would
+ *        do, -EOPNOTSUPP for @user_data that the type does not take.
+ * @release: Undo @init. The vIOMMU has no child left.
+ * @alloc_nested: Allocate a domain of type IOMMU_DOMAIN_NESTED on the vIOMMU
+ *                for @dev, a device behind the same physical IOMMU. @flags is
+ *                a combination of enum iommufd_hwpt_alloc_flags without
+ *                IOMMU_HWPT_FAULT_ID_VALID; refuse with -EOPNOTSUPP what is not
+ *                known. @user_data is not NULL.
+ * @cache_invalidate: Execute commands of the guest, as
+ *                    &iommu_domain_ops.cache_invalidate_user does for a domain:
+ *                    &iommu_user_data_array.entry_num is the number of commands
+ *                    on entry, and on return that of the commands at the front
+ *                    of the array that are complete in hardware. No command
+ *                    behind them was started. An array of no entry and of a
+ *                    supported type succeeds.
+ * @vdevice_init: Complete a new virtual device, which no lookup finds yet.
+ *                Either completes or leaves nothing behind. -EINVAL refuses the
+ *                virtual ID, -EOPNOTSUPP the device.
+ * @vdevice_release: Undo @vdevice_init. No lookup finds the virtual device any
+ *                   more and no lookup's lock section that found it lasts.
+ *
+ * Everything from @cache_invalidate on is optional. All are called in process
+ * context and may sleep. @vdevice_init and @vdevice_release are called with the
+ * iommufd group lock of the device held, so that they do not run against an
+ * attach of the device; the others with no lock held.
+ */
+struct iommufd_viommu_ops {
+	u32 type;
+	size_t viommu_size;
+	size_t vdevice_size;
+
+	int (*supported)(struct device *dev);
+	int (*init)(struct iommufd_viommu *viommu, struct device *dev,
+		    const struct iommu_user_data *user_data);
+	void (*release)(struct iommufd_viommu *viommu);
+	struct iommu_domain *(*alloc_nested)(
+		struct iommufd_viommu *viommu, struct device *dev, u32 flags,
+		const struct iommu_user_data *user_data);
+	int (*cache_invalidate)(struct iommufd_viommu *viommu,
+				struct iommu_user_data_array *array);
+	int (*vdevice_init)(struct iommufd_vdevice *vdev);
+	void (*vdevice_release)(struct iommufd_vdevice *vdev);
+};
+
+/**
+ * iommufd_viommu_lock_vdevs() - Keep the virtual devices of a vIOMMU in place
+ * @viommu: The vIOMMU
+ *
+ * Until iommufd_viommu_unlock_vdevs() virtual devices neither come nor go. A
+ * spinlock of this vIOMMU alone.
+ */
+static inline void iommufd_viommu_lock_vdevs(struct iommufd_viommu *viommu)
+{
+	xa_lock(&viommu->vdevs);
+}
+
+/**
+ * iommufd_viommu_unlock_vdevs() - Undo iommufd_viommu_lock_vdevs()
+ * @viommu: The vIOMMU
+ */
+static inline void iommufd_viommu_unlock_vdevs(struct iommufd_viommu *viommu)
+{
+	xa_unlock(&viommu->vdevs);
+}
+
+#ifdef CONFIG_IOMMUFD_VIOMMU
+struct iommufd_vdevice *iommufd_viommu_find_vdevice(struct iommufd_viommu *viommu,
+						    u64 virt_id);
+int iommufd_viommu_virt_id(struct iommufd_viommu *viommu, struct device *dev,
+			   u64 *virt_id);
+#endif
+
+#endif /* __LINUX_IOMMUFD_VIOMMU_H */

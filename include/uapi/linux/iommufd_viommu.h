@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * The vIOMMU part of the iommufd user API. Do not include this file: it comes
+ * with <linux/iommufd.h>, whose rules for sizes, flags and reserved fields hold
+ * here as well.
+ *
+ * Values of this file that mainline does not have are kept out of its way:
+ * flags are taken from bit 31 downwards, enumeration values from 0x80000001
+ * upwards, ioctl numbers from 0xe0 upwards.
+ */
+#ifndef _UAPI_IOMMUFD_VIOMMU_H
+#define _UAPI_IOMMUFD_VIOMMU_H
+
+/**
+ * enum iommu_viommu_type - Virtual IOMMU Type
+ * @IOMMU_VIOMMU_TYPE_DEFAULT: Managed by the core, no driver involved
+ * @IOMMU_VIOMMU_TYPE_ARM_SMMUV3: ARM SMMUv3 driver specific type
+ * @IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV: NVIDIA Tegra241 CMDQ-V (extension for ARM
+ *                                    SMMUv3) driver specific type
+ */
+enum iommu_viommu_type {
+	IOMMU_VIOMMU_TYPE_DEFAULT = 0,
+	IOMMU_VIOMMU_TYPE_ARM_SMMUV3 = 1,
+	IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV = 2,
+};
+
+/**
+ * struct iommu_viommu_alloc - ioctl(IOMMU_VIOMMU_ALLOC)
+ * @size: sizeof(struct iommu_viommu_alloc)
+ * @flags: Must be 0
+ * @type: Type of the virtual IOMMU, one of enum iommu_viommu_type
+ * @dev_id: A device behind the physical IOMMU that the slice is taken from
+ * @hwpt_id: The nesting parent: a paging HWPT allocated with
+ *           IOMMU_HWPT_ALLOC_NEST_PARENT
+ * @out_viommu_id: Output virtual IOMMU ID
+ * @data_len: Length of the type specific data
+ * @__reserved: Must be 0
+ * @data_uptr: User pointer to the type specific data
+ *
+ * Allocate a virtual IOMMU object: the slice of one physical IOMMU that one VM
+ * uses. It owns the identity that the hardware tags the VM's cache entries with
+ * and keeps the nesting parent alive. @dev_id only names the physical IOMMU;
+ * the object stays when the device goes.
+ *
+ * Nested HWPTs are allocated on it by passing its ID as the pt_id of
+ * IOMMU_HWPT_ALLOC, and cache invalidation commands in the format of the
+ * physical IOMMU are handed to it by IOMMU_HWPT_INVALIDATE.
+ *
+ * Errors beside the general ones:
+ *  - EOPNOTSUPP: a flag or a type that is not known, type specific data where
+ *    the type has none, or an IOMMU, device or firmware that does not allow
+ *    nested translation. Another nesting parent does not help.
+ *  - EINVAL: @hwpt_id is not a nesting parent, or is one that this physical
+ *    IOMMU cannot use (page table format, address size, coherence). Another
+ *    one, made for @dev_id, helps.
+ *  - EBUSY on IOMMU_DESTROY: the object has children, that is nested HWPTs or
+ *    virtual devices.
+ */
+struct iommu_viommu_alloc {
+	__u32 size;
+	__u32 flags;
+	__u32 type;
+	__u32 dev_id;
+	__u32 hwpt_id;
+	__u32 out_viommu_id;
+	__u32 data_len;
+	__u32 __reserved;
+	__aligned_u64 data_uptr;
+};
+#define IOMMU_VIOMMU_ALLOC _IO(IOMMUFD_TYPE, IOMMUFD_CMD_VIOMMU_ALLOC)
+
+/**
+ * struct iommu_vdevice_alloc - ioctl(IOMMU_VDEVICE_ALLOC)
+ * @size: sizeof(struct iommu_vdevice_alloc)
+ * @viommu_id: Virtual IOMMU ID to associate with the virtual device
+ * @dev_id: The physical device; must be behind the physical IOMMU of @viommu_id
+ * @out_vdevice_id: Output virtual device ID
+ * @virt_id: The device's ID in the VM, in the VM's view of the IOMMU: the
+ *           StreamID of an ARM SMMUv3, the DeviceID of an AMD IOMMU, the
+ *           requester ID of Intel VT-d
+ *
+ * Tell a virtual IOMMU by which ID the guest knows a device. Guest commands
+ * that name the ID reach the device, and a translating nested HWPT can be
+ * attached to it.
+ *
+ * The object goes with the device: closing the device's file destroys it. Its
+ * ID is then dead, IOMMU_DESTROY of it fails with ENOENT, and the ID is not
+ * given out again before the iommufd is closed.
+ *
+ * Errors beside the general ones:
+ *  - EEXIST: the device has a virtual device already, or @virt_id is taken on
+ *    this virtual IOMMU.
+ *  - EINVAL: the device is behind another physical IOMMU, or @virt_id is larger
+ *    than the IDs of this kind of IOMMU.
+ *  - EOPNOTSUPP: the IOMMU knows the device by several IDs.
+ */
+struct iommu_vdevice_alloc {
+	__u32 size;
+	__u32 viommu_id;
+	__u32 dev_id;
+	__u32 out_vdevice_id;
+	__aligned_u64 virt_id;
+};
+#define IOMMU_VDEVICE_ALLOC _IO(IOMMUFD_TYPE, IOMMUFD_CMD_VDEVICE_ALLOC)
+
+/**
+ * struct iommu_hwpt_arm_smmuv3 - ARM SMMUv3 nested STE
+ *                                (IOMMU_HWPT_DATA_ARM_SMMUV3)
+ * @ste: The first two double words of the guest's Stream Table Entry, little
+ *       endian. Allowed in word 0: V, Config, S1Fmt, S1ContextPtr (51:6) and
+ *       S1CDMax; in word 1: S1DSS, S1CIR, S1COR, S1CSH, S1STALLD and EATS.
+ *
+ * Config may be abort, bypass or stage 1; V=0 is taken as abort. EATS may be 0
+ * or 1; where ATS is not possible for the device, 1 is silently 0. An STE that
+ * says anything else is refused with -EIO, and so is any bit outside the fields
+ * above: the VMM clears them, or tells its guest of a bad STE.
+ *
+ * The hardware reports nothing for an STE that aborts. A VMM that wants its
+ * guest to see C_BAD_STE for V=0 makes that event itself.
+ */
+struct iommu_hwpt_arm_smmuv3 {
+	__aligned_le64 ste[2];
+};
+
+/**
+ * struct iommu_hw_info_arm_smmuv3 - ARM SMMUv3 hardware information
+ *                                   (IOMMU_HW_INFO_TYPE_ARM_SMMUV3)
+ * @flags: Combination of enum iommu_hw_info_arm_smmuv3_flags
+ * @__reserved: 0
+ * @idr: The registers SMMU_IDR0 to SMMU_IDR5
+ * @iidr: The register SMMU_IIDR
+ * @aidr: The register SMMU_AIDR
+ *
+ * The registers are what the hardware says; a VMM picks what it shows to its
+ * guest. Only these fields are meaningful:
+ *  - idr[0]: ST_LEVEL, TERM_MODEL, STALL_MODEL, TTENDIAN, CD2L, ASID16, TTF
+ *  - idr[1]: SIDSIZE, SSIDSIZE
+ *  - idr[3]: BBML, RIL
+ *  - idr[5]: VAX, GRAN64K, GRAN16K, GRAN4K, DS
+ *
+ * S1P and COHACC are to be taken as 1 whatever the registers say. ATS is a
+ * property of each device, see IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED. HTTU, BTM
+ * and MPAM are not available to a guest.
+ */
+struct iommu_hw_info_arm_smmuv3 {
+	__u32 flags;
+	__u32 __reserved;
+	__u32 idr[6];
+	__u32 iidr;
+	__u32 aidr;
+};
+
+/**
+ * enum iommu_hw_info_arm_smmuv3_flags - Flags for ARM SMMUv3 hw_info
+ * @IOMMU_HW_INFO_ARM_SMMUV3_TLBI_TWICE: Each batch of TLBI and CFGI commands
+ *                                       must be sent a second time
+ */
+enum iommu_hw_info_arm_smmuv3_flags {
+	IOMMU_HW_INFO_ARM_SMMUV3_TLBI_TWICE = 1 << 0,
+};
+
+/**
+ * struct iommu_viommu_arm_smmuv3_invalidate - ARM SMMUv3 cache invalidation
+ *                                 (IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3)
+ * @cmd: One command of the guest's command queue, little endian
+ *
+ * Accepted are CMD_TLBI_NSNH_ALL, CMD_TLBI_NH_ALL, CMD_TLBI_NH_ASID,
+ * CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA, CMD_CFGI_CD, CMD_CFGI_CD_ALL and
+ * CMD_ATC_INV. They act on the VM alone: the kernel puts in the VMID of the
+ * virtual IOMMU and replaces a virtual StreamID by the physical one.
+ *
+ * Any other command, a field that the hardware does not have, a reserved bit or
+ * a virtual StreamID without a virtual device fails with -EIO. entry_num then
+ * is the index of that command: all before it are complete, none after it was
+ * started. The return of the ioctl is the CMD_SYNC of the batch.
+ */
+struct iommu_viommu_arm_smmuv3_invalidate {
+	__aligned_le64 cmd[2];
+};
+
+#endif /* _UAPI_IOMMUFD_VIOMMU_H */
