@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A guest's stream table entries and commands in terms of the host's
+ *
+ * Everything here is a function of values: no object, no lock, no hardware.
+ * What a guest chooses reaches the hardware only through these functions, and
+ * only in fields named here. Sections are those of the SMMUv3 architecture, Arm
+ * IHI 0070.
+ */
+#include <kunit/visibility.h>
+
+#include "arm-smmu-v3-viommu.h"
+
+/* 5.2: the fields of a guest STE that the kernel takes */
+#define VSTE_0_FIELDS							\
+	(STRTAB_STE_0_V | STRTAB_STE_0_CFG | STRTAB_STE_0_S1FMT |	\
+	 STRTAB_STE_0_S1CTXPTR_MASK | STRTAB_STE_0_S1CDMAX)
+#define VSTE_1_FIELDS							\
+	(STRTAB_STE_1_S1DSS | STRTAB_STE_1_S1CIR | STRTAB_STE_1_S1COR |	\
+	 STRTAB_STE_1_S1CSH | STRTAB_STE_1_S1STALLD | STRTAB_STE_1_EATS)
+
+/**
+ * arm_smmu_vste_check() - Validate a guest STE
+ * @vste: Words 0 and 1. On success EATS is cleared, and an STE with V=0 is
+ *        cleared as a whole.
+ * @enable_ats: Whether the device may use ATS under this STE
+ *
+ * The kernel sees a guest STE but not the guest's PCI ATS control: a guest whose
+ * STE says EATS=0 sends no CMD_ATC_INV, so its device must not use ATS. Under a
+ * bypass the host alone changes translations, and ATS is the host's choice.
+ *
+ * Returns 0, or -EIO for a field or a value that a guest may not have.
+ */
+int arm_smmu_vste_check(__le64 *vste, bool *enable_ats)
+{
+	u64 word0 = le64_to_cpu(vste[0]);
+	u64 word1 = le64_to_cpu(vste[1]);
+	u64 eats = FIELD_GET(STRTAB_STE_1_EATS, word1);
+
+	*enable_ats = false;
+	if (!(word0 & STRTAB_STE_0_V)) {
+		vste[0] = 0;
+		vste[1] = 0;
+		return 0;
+	}
+
+	if ((word0 & ~VSTE_0_FIELDS) || (word1 & ~VSTE_1_FIELDS))
+		return -EIO;
+	if (eats != STRTAB_STE_1_EATS_ABT && eats != STRTAB_STE_1_EATS_TRANS)
+		return -EIO;
+
+	switch (FIELD_GET(STRTAB_STE_0_CFG, word0)) {
+	case STRTAB_STE_0_CFG_ABORT:
+		break;
+	case STRTAB_STE_0_CFG_BYPASS:
+		*enable_ats = true;
+		break;
+	case STRTAB_STE_0_CFG_S1_TRANS:
+		*enable_ats = eats == STRTAB_STE_1_EATS_TRANS;
+		break;
+	default:
+		return -EIO;
+	}
+
+	vste[1] = cpu_to_le64(word1 & ~STRTAB_STE_1_EATS);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vste_check);
+
+/**
+ * arm_smmu_make_nested_ste() - Make the physical STE for a guest STE
+ * @target: The STE to make
+ * @s2: The STE for stage 2 alone, with the vIOMMU's VMID and the EATS that is
+ *      to be in force
+ * @vste: Words 0 and 1 of the guest STE, as arm_smmu_vste_check() leaves them
+ * @force_s1stalld: The stream must not stall, but the guest's CDs could make it
+ *		    (3.12: only where STALL_MODEL is 0b00, else S1STALLD is
+ *		    illegal)
+ */
+void arm_smmu_make_nested_ste(struct arm_smmu_ste *target,
+			      const struct arm_smmu_ste *s2,
+			      const __le64 *vste, bool force_s1stalld)
+{
+	switch (FIELD_GET(STRTAB_STE_0_CFG, le64_to_cpu(vste[0]))) {
+	case STRTAB_STE_0_CFG_S1_TRANS:
+		*target = *s2;
+		target->data[0] = vste[0] & cpu_to_le64(VSTE_0_FIELDS &
+							~STRTAB_STE_0_CFG);
+		target->data[0] |= cpu_to_le64(FIELD_PREP(
+			STRTAB_STE_0_CFG, STRTAB_STE_0_CFG_NESTED));
+		target->data[1] |= vste[1] & cpu_to_le64(VSTE_1_FIELDS &
+							 ~STRTAB_STE_1_EATS);
+		/* 5.2 MEV: a guest that faults in a loop fills one record */
+		target->data[1] |= cpu_to_le64(STRTAB_STE_1_MEV);
+		if (force_s1stalld)
+			target->data[1] |= cpu_to_le64(STRTAB_STE_1_S1STALLD);
+		break;
+	case STRTAB_STE_0_CFG_BYPASS:
+		*target = *s2;
+		break;
+	default:
+		arm_smmu_make_abort_ste(target);
+		break;
+	}
+}
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_make_nested_ste);
+
+/**
+ * arm_smmu_ste_between() - Find the STE that makes a change of VMID hitless
+ * @cur: The STE in force
+ * @target: The STE to install
+ * @between: The STE to install before @target
+ *
+ * A change between a nested STE and the same stage 2 alone lands in word 0, and
+ * is hitless. But a stage 2 has one VMID for devices attached to itself and one
+ * for each vIOMMU, and VMID is in word 2: two words, a window of abort. So first
+ * change to, or away from, stage 2 alone under the VMID of the nested STE. What
+ * the device can reach is at each moment that of @cur or @target.
+ *
+ * Returns false if the change needs no such step.
+ */
+bool arm_smmu_ste_between(const struct arm_smmu_ste *cur,
+			  const struct arm_smmu_ste *target,
+			  struct arm_smmu_ste *between)
+{
+	const u64 valid_cfg = STRTAB_STE_0_V | STRTAB_STE_0_CFG;
+	const u64 s2_only = STRTAB_STE_0_V |
+			    FIELD_PREP(STRTAB_STE_0_CFG,
+				       STRTAB_STE_0_CFG_S2_TRANS);
+	const u64 nested = STRTAB_STE_0_V |
+			   FIELD_PREP(STRTAB_STE_0_CFG,
+				      STRTAB_STE_0_CFG_NESTED);
+	u64 cur_cfg = le64_to_cpu(cur->data[0]) & valid_cfg;
+	u64 target_cfg = le64_to_cpu(target->data[0]) & valid_cfg;
+	__le64 word2_diff = cur->data[2] ^ target->data[2];
+
+	if (!word2_diff || (word2_diff & cpu_to_le64(~STRTAB_STE_2_S2VMID)) ||
+	    cur->data[3] != target->data[3])
+		return false;
+
+	*between = *target;
+	between->data[0] = cpu_to_le64(s2_only);
+	between->data[1] &= cpu_to_le64(STRTAB_STE_1_S2FWB | STRTAB_STE_1_EATS |
+					STRTAB_STE_1_SHCFG);
+	if (cur_cfg == nested && target_cfg == s2_only) {
+		between->data[2] = cur->data[2];
+		return true;
+	}
+	return cur_cfg == s2_only && target_cfg == nested;
+}
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_ste_between);
+
+/* The SCALE field is one bit wider with IDR5.DS (4.4.1) */
+#define VCMD_TLBI_0_SCALE_DS	BIT_ULL(25)
+
+#define VCMD_TLBI_0_RANGE						\
+	(CMDQ_TLBI_0_NUM | CMDQ_TLBI_0_SCALE | VCMD_TLBI_0_SCALE_DS)
+#define VCMD_TLBI_1_RANGE	(CMDQ_TLBI_1_TTL | CMDQ_TLBI_1_TG)
+#define VCMD_TLBI_1_FIELDS						\
+	(CMDQ_TLBI_1_LEAF | VCMD_TLBI_1_RANGE | CMDQ_TLBI_1_VA_MASK)
+
+/*
+ * The fields of each command that a guest of a stage 1 SMMU may send. Any other
+ * bit may make the hardware stop the queue of all users (4.1.3).
+ */
+static bool arm_smmu_vcmd_fields(u64 word0, u64 *fields)
+{
+	switch (FIELD_GET(CMDQ_0_OP, word0)) {
+	case CMDQ_OP_TLBI_NSNH_ALL:
+		fields[0] = 0;
+		fields[1] = 0;
+		break;
+	case CMDQ_OP_TLBI_NH_ALL:
+		fields[0] = CMDQ_TLBI_0_VMID;
+		fields[1] = 0;
+		break;
+	case CMDQ_OP_TLBI_NH_ASID:
+		fields[0] = CMDQ_TLBI_0_VMID | CMDQ_TLBI_0_ASID;
+		fields[1] = 0;
+		break;
+	case CMDQ_OP_TLBI_NH_VA:
+		fields[0] = CMDQ_TLBI_0_VMID | CMDQ_TLBI_0_ASID |
+			    VCMD_TLBI_0_RANGE;
+		fields[1] = VCMD_TLBI_1_FIELDS;
+		break;
+	case CMDQ_OP_TLBI_NH_VAA:
+		fields[0] = CMDQ_TLBI_0_VMID | VCMD_TLBI_0_RANGE;
+		fields[1] = VCMD_TLBI_1_FIELDS;
+		break;
+	case CMDQ_OP_CFGI_CD:
+		fields[0] = CMDQ_CFGI_0_SSID | CMDQ_CFGI_0_SID;
+		fields[1] = CMDQ_CFGI_1_LEAF;
+		break;
+	case CMDQ_OP_CFGI_CD_ALL:
+		fields[0] = CMDQ_CFGI_0_SID;
+		fields[1] = 0;
+		break;
+	case CMDQ_OP_ATC_INV:
+		fields[0] = CMDQ_ATC_0_GLOBAL | CMDQ_0_SSV | CMDQ_ATC_0_SSID |
+			    CMDQ_ATC_0_SID;
+		fields[1] = CMDQ_ATC_1_SIZE | CMDQ_ATC_1_ADDR_MASK;
+		break;
+	default:
+		return false;
+	}
+	fields[0] |= CMDQ_0_OP;
+	return true;
+}
+
+static u64 arm_smmu_vcmd_tlbi_all(u16 vmid)
+{
+	return FIELD_PREP(CMDQ_0_OP, CMDQ_OP_TLBI_NH_ALL) |
+	       FIELD_PREP(CMDQ_TLBI_0_VMID, vmid);
+}
+
+/*
+ * 4.4.1.1: hints and ranges belong together, and some of their combinations are
+ * reserved. Without RIL a range is widened, to the one address if it is one
+ * granule and else to all of the VM's entries. Not to the ASID: NH_VA hits
+ * global entries as well, NH_ASID does not.
+ */
+static int arm_smmu_vcmd_tlbi_va(const struct arm_smmu_vcmd_caps *caps,
+				 u16 vmid, u64 *cmd)
+{
+	u64 range = cmd[0] & VCMD_TLBI_0_RANGE;
+	u64 ttl = FIELD_GET(CMDQ_TLBI_1_TTL, cmd[1]);
+	u64 tg = FIELD_GET(CMDQ_TLBI_1_TG, cmd[1]);
+
+	if ((range & VCMD_TLBI_0_SCALE_DS) && !caps->ds)
+		return -EIO;
+	if (!tg && (range || ttl))
+		return -EIO;
+	if (tg && !range && !ttl)
+		return -EIO;
+	/* TG 2 is 16K, which has no level 1 block without DS */
+	if (tg == 2 && ttl == 1 && !caps->ds)
+		return -EIO;
+
+	if (!caps->ril && range) {
+		cmd[0] = arm_smmu_vcmd_tlbi_all(vmid);
+		cmd[1] = 0;
+	} else if (!caps->ril) {
+		cmd[1] &= ~VCMD_TLBI_1_RANGE;
+	}
+	return ARM_SMMU_VCMD_TLBI;
+}
+
+/* The upper half of an ASID is reserved where ASIDs have 8 bits */
+static bool arm_smmu_vcmd_asid_ok(const struct arm_smmu_vcmd_caps *caps,
+				  u64 word0)
+{
+	return caps->asid16 ||
+	       FIELD_GET(CMDQ_TLBI_0_ASID, word0) <= U8_MAX;
+}
+
+static bool arm_smmu_vcmd_ssid_ok(const struct arm_smmu_vcmd_caps *caps,
+				  u64 word0)
+{
+	return FIELD_GET(CMDQ_CFGI_0_SSID, word0) < (1ULL << caps->ssid_bits);
+}
+
+/**
+ * arm_smmu_vcmd_to_host() - Translate a command of a guest's command queue
+ * @caps: What the hardware takes
+ * @vmid: The VMID of the vIOMMU
+ * @cmd: The command, changed in place; not to be used after an error
+ *
+ * The scope is never narrower than the guest's, and never reaches another VM.
+ * Fields that cannot hurt are left to the hardware: an address beyond the input
+ * size hits nothing (4.1.7).
+ *
+ * Returns enum arm_smmu_vcmd_kind, or -EIO for a command that a guest may not
+ * send or that the hardware may take for illegal.
+ */
+int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
+			  u64 *cmd)
+{
+	u64 fields[2];
+
+	if (!arm_smmu_vcmd_fields(cmd[0], fields) ||
+	    (cmd[0] & ~fields[0]) || (cmd[1] & ~fields[1]))
+		return -EIO;
+
+	switch (FIELD_GET(CMDQ_0_OP, cmd[0])) {
+	case CMDQ_OP_TLBI_NSNH_ALL:
+		/* On the host this is every VM; what the guest means is its own */
+		cmd[0] = arm_smmu_vcmd_tlbi_all(vmid);
+		return ARM_SMMU_VCMD_TLBI;
+	case CMDQ_OP_TLBI_NH_ALL:
+	case CMDQ_OP_TLBI_NH_ASID:
+		if (!arm_smmu_vcmd_asid_ok(caps, cmd[0]))
+			return -EIO;
+		u64p_replace_bits(&cmd[0], vmid, CMDQ_TLBI_0_VMID);
+		return ARM_SMMU_VCMD_TLBI;
+	case CMDQ_OP_TLBI_NH_VA:
+	case CMDQ_OP_TLBI_NH_VAA:
+		if (!arm_smmu_vcmd_asid_ok(caps, cmd[0]))
+			return -EIO;
+		u64p_replace_bits(&cmd[0], vmid, CMDQ_TLBI_0_VMID);
+		return arm_smmu_vcmd_tlbi_va(caps, vmid, cmd);
+	case CMDQ_OP_CFGI_CD:
+		if (!arm_smmu_vcmd_ssid_ok(caps, cmd[0]))
+			return -EIO;
+		return ARM_SMMU_VCMD_CFGI;
+	case CMDQ_OP_CFGI_CD_ALL:
+		return ARM_SMMU_VCMD_CFGI;
+	case CMDQ_OP_ATC_INV:
+		if (!caps->ats ||
+		    FIELD_GET(CMDQ_ATC_1_SIZE, cmd[1]) > ATC_INV_SIZE_ALL)
+			return -EIO;
+		if (!caps->ssid_bits &&
+		    (cmd[0] & (CMDQ_ATC_0_GLOBAL | CMDQ_0_SSV)))
+			return -EIO;
+		if (!arm_smmu_vcmd_ssid_ok(caps, cmd[0]))
+			return -EIO;
+		return ARM_SMMU_VCMD_ATC;
+	}
+	return -EIO;
+}
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_to_host);

@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vIOMMU on the SMMUv3: a VM's slice of an SMMU
+ *
+ *	arm_smmu_domain (stage 2, its own VMID)  <---  arm_smmu_viommu (VMID)
+ *		::viommus, under ::viommus_lock           ^
+ *		::devices, under ::devices_lock            \
+ *			master, nested                arm_smmu_nested_domain
+ *
+ * Owns:	a vIOMMU owns its VMID. ASIDs belong to the guest, whose vIOMMUs
+ *		each have their own, so no two share a VMID.
+ * Held by:	the core holds the stage 2 for the vIOMMU and the vIOMMU for each
+ *		nested domain and virtual device. STEs with the VMID exist only
+ *		while a device is attached to a nested domain.
+ * Locks:	arm_smmu_asid_lock orders attaches of all devices, as elsewhere in
+ *		the driver. viommus_lock orders vIOMMUs that come and go against
+ *		changes of the stage 2: it is taken for writing around the list
+ *		alone and for reading while the members are invalidated, in any
+ *		context.
+ * Dies:	see the core; the VMID is flushed before it is given back.
+ *
+ * Why no change of the stage 2 is missed: it clears its descriptors first and
+ * walks the list then. A vIOMMU that the walk does not find was added after, so
+ * all STEs with its VMID are written after, and what the hardware walks for them
+ * it reads after the descriptors were cleared. One that has left has flushed its
+ * VMID after its last STE was gone.
+ */
+#include <linux/iommu.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+#include <uapi/linux/iommufd.h>
+
+#include "arm-smmu-v3-viommu.h"
+
+/* Commands taken from user space at a time, leaves room for a CMD_SYNC */
+#define ARM_SMMU_VIOMMU_CHUNK	(CMDQ_BATCH_ENTRIES - 1)
+
+static int arm_smmu_viommu_issue(struct arm_smmu_device *smmu, u64 *cmds, int n,
+				 bool sync)
+{
+	/* Extra queues may not take all of these commands */
+	return arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, n, sync);
+}
+
+static void arm_smmu_viommu_tlbi(struct arm_smmu_viommu *viommu, u8 opcode)
+{
+	u64 cmd[CMDQ_ENT_DWORDS] = {
+		FIELD_PREP(CMDQ_0_OP, opcode) |
+			FIELD_PREP(CMDQ_TLBI_0_VMID, viommu->vmid),
+	};
+
+	arm_smmu_viommu_issue(viommu->smmu, cmd, 1, true);
+}
+
+/**
+ * arm_smmu_viommus_inv_all() - The whole of a stage 2 has changed
+ * @s2_parent: The stage 2
+ *
+ * Covers the TLB entries of all vIOMMUs on it. On return they are gone. The ATCs
+ * of the devices are arm_smmu_atc_inv_domain()'s.
+ */
+void arm_smmu_viommus_inv_all(struct arm_smmu_domain *s2_parent)
+{
+	struct arm_smmu_viommu *viommu;
+	unsigned long flags;
+
+	if (!s2_parent->nest_parent)
+		return;
+
+	read_lock_irqsave(&s2_parent->viommus_lock, flags);
+	list_for_each_entry(viommu, &s2_parent->viommus, s2_elm)
+		arm_smmu_viommu_tlbi(viommu, CMDQ_OP_TLBI_S12_VMALL);
+	read_unlock_irqrestore(&s2_parent->viommus_lock, flags);
+}
+
+/**
+ * arm_smmu_viommus_inv_range() - A range of a stage 2 has changed
+ * @s2_parent: The stage 2
+ * @iova: Start of the range, in bytes
+ * @size: Its size, in bytes
+ * @granule: Size of one of its leaf entries, in bytes
+ * @leaf: Only leaf entries have changed
+ *
+ * As arm_smmu_viommus_inv_all(). CMD_TLBI_S2_IPA need not remove entries that
+ * combine both stages (4.4.3), and by which guest addresses these are found the
+ * host cannot know: all of them go, after the stage-2 entries.
+ */
+void arm_smmu_viommus_inv_range(struct arm_smmu_domain *s2_parent,
+				unsigned long iova, size_t size, size_t granule,
+				bool leaf)
+{
+	struct arm_smmu_viommu *viommu;
+	unsigned long flags;
+
+	if (!s2_parent->nest_parent)
+		return;
+
+	read_lock_irqsave(&s2_parent->viommus_lock, flags);
+	list_for_each_entry(viommu, &s2_parent->viommus, s2_elm) {
+		struct arm_smmu_cmdq_ent cmd = {
+			.opcode = CMDQ_OP_TLBI_S2_IPA,
+			.tlbi = {
+				.vmid = viommu->vmid,
+				.leaf = leaf,
+			},
+		};
+
+		__arm_smmu_tlb_inv_range(&cmd, iova, size, granule, s2_parent);
+		arm_smmu_viommu_tlbi(viommu, CMDQ_OP_TLBI_NH_ALL);
+	}
+	read_unlock_irqrestore(&s2_parent->viommus_lock, flags);
+}
+
+/*
+ * A guest's stage 1 must not be able to make DMA incoherent: either stage 2
+ * decides the memory type, or the root complex keeps coherent what comes.
+ */
+static bool arm_smmu_nesting_coherent(struct arm_smmu_master *master)
+{
+	return (master->smmu->features & ARM_SMMU_FEAT_S2FWB) ||
+	       arm_smmu_master_canwbs(master);
+}
+
+/* Nested domains */
+
+struct arm_smmu_domain *arm_smmu_nested_parent(struct iommu_domain *domain)
+{
+	if (domain->type != IOMMU_DOMAIN_NESTED)
+		return NULL;
+	return to_smmu_nested_domain(domain)->viommu->s2_parent;
+}
+
+static void arm_smmu_make_nested_domain_ste(struct arm_smmu_ste *target,
+					    struct arm_smmu_master *master,
+					    struct arm_smmu_nested_domain *nested,
+					    bool ats_enabled)
+{
+	struct arm_smmu_device *smmu = master->smmu;
+	struct arm_smmu_ste s2;
+	bool force_s1stalld;
+
+	/* Only here does STALL_MODEL let a guest's CD stall the stream */
+	force_s1stalld = (smmu->features & ARM_SMMU_FEAT_STALLS) &&
+			 !master->stall_enabled;
+
+	arm_smmu_make_s2_domain_ste(&s2, master, nested->viommu->s2_parent,
+				    ats_enabled);
+	s2.data[2] &= ~cpu_to_le64(STRTAB_STE_2_S2VMID);
+	s2.data[2] |= cpu_to_le64(FIELD_PREP(STRTAB_STE_2_S2VMID,
+					     nested->viommu->vmid));
+	arm_smmu_make_nested_ste(target, &s2, nested->ste, force_s1stalld);
+}
+
+static bool arm_smmu_nested_translates(struct arm_smmu_nested_domain *nested)
+{
+	return FIELD_GET(STRTAB_STE_0_CFG, le64_to_cpu(nested->ste[0])) ==
+	       STRTAB_STE_0_CFG_S1_TRANS;
+}
+
+static int arm_smmu_attach_dev_nested(struct iommu_domain *domain,
+				      struct device *dev)
+{
+	struct arm_smmu_nested_domain *nested = to_smmu_nested_domain(domain);
+	struct arm_smmu_viommu *viommu = nested->viommu;
+	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+	struct arm_smmu_attach_state state = {
+		.master = master,
+		.old_domain = iommu_get_domain_for_dev(dev),
+		.ssid = IOMMU_NO_PASID,
+		.disable_ats = !nested->enable_ats,
+	};
+	struct arm_smmu_ste ste;
+	int ret;
+
+	if (viommu->smmu != master->smmu || !arm_smmu_nesting_coherent(master))
+		return -EINVAL;
+	if (arm_smmu_ssids_in_use(&master->cd_table))
+		return -EBUSY;
+
+	/* The guest could not invalidate what the device caches */
+	if (arm_smmu_nested_translates(nested)) {
+		ret = iommufd_viommu_virt_id(&viommu->core, dev, NULL);
+		if (ret)
+			return ret;
+	}
+
+	mutex_lock(&arm_smmu_asid_lock);
+	ret = arm_smmu_attach_prepare(&state, domain);
+	if (ret)
+		goto out_unlock;
+
+	arm_smmu_make_nested_domain_ste(&ste, master, nested,
+					state.ats_enabled);
+	arm_smmu_install_ste_for_dev(master, &ste);
+	arm_smmu_attach_commit(&state);
+out_unlock:
+	mutex_unlock(&arm_smmu_asid_lock);
+	if (!ret)
+		arm_smmu_clear_cd(master, IOMMU_NO_PASID);
+	return ret;
+}
+
+static void arm_smmu_domain_nested_free(struct iommu_domain *domain)
+{
+	kfree(to_smmu_nested_domain(domain));
+}
+
+static const struct iommu_domain_ops arm_smmu_nested_ops = {
+	.attach_dev = arm_smmu_attach_dev_nested,
+	.free = arm_smmu_domain_nested_free,
+};
+
+static struct iommu_domain *
+arm_smmu_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
+			     u32 flags, const struct iommu_user_data *user_data)
+{
+	struct arm_smmu_nested_domain *nested;
+	struct iommu_hwpt_arm_smmuv3 arg;
+	bool enable_ats;
+	int ret;
+
+	if (flags)
+		return ERR_PTR(-EOPNOTSUPP);
+
+	ret = iommu_copy_struct_from_user(&arg, user_data,
+					  IOMMU_HWPT_DATA_ARM_SMMUV3, ste);
+	if (ret)
+		return ERR_PTR(ret);
+	ret = arm_smmu_vste_check(arg.ste, &enable_ats);
+	if (ret)
+		return ERR_PTR(ret);
+
+	nested = kzalloc(sizeof(*nested), GFP_KERNEL_ACCOUNT);
+	if (!nested)
+		return ERR_PTR(-ENOMEM);
+
+	nested->domain.type = IOMMU_DOMAIN_NESTED;
+	nested->domain.ops = &arm_smmu_nested_ops;
+	nested->viommu = to_smmu_viommu(core);
+	nested->enable_ats = enable_ats;
+	nested->ste[0] = arg.ste[0];
+	nested->ste[1] = arg.ste[1];
+	return &nested->domain;
+}
+
+/* Invalidation */
+
+/**
+ * struct arm_smmu_viommu_batch - An array of guest commands on its way
+ * @viommu: The vIOMMU
+ * @cmds: A chunk of commands, guest's or host's
+ * @taken: Commands that were translated, of this chunk
+ * @issued: Commands that were issued, of this chunk; at most @taken
+ * @done: Commands that are complete in hardware, of the array
+ * @pending: Commands that were issued, not yet complete, of the array
+ * @tlbi: There is a TLBI among those taken that are not complete
+ * @vsid_known: @vsid and @sid are valid
+ * @vsid: The last virtual StreamID that was looked up
+ * @sid: Its physical one
+ */
+struct arm_smmu_viommu_batch {
+	struct arm_smmu_viommu *viommu;
+	u64 cmds[ARM_SMMU_VIOMMU_CHUNK][CMDQ_ENT_DWORDS];
+	u32 taken;
+	u32 issued;
+	u32 done;
+	u32 pending;
+	bool tlbi;
+	bool vsid_known;
+	u32 vsid;
+	u32 sid;
+};
+
+static int arm_smmu_viommu_batch_issue(struct arm_smmu_viommu_batch *batch,
+				       bool sync)
+{
+	u32 n = batch->taken - batch->issued;
+	int ret;
+
+	if (!n && !(sync && batch->pending))
+		return 0;
+
+	ret = arm_smmu_viommu_issue(batch->viommu->smmu,
+				    batch->cmds[batch->issued], n, sync);
+	batch->issued += n;
+	batch->pending += n;
+	if (ret || !sync)
+		return ret;
+
+	batch->done += batch->pending;
+	batch->pending = 0;
+	batch->tlbi = false;
+	return 0;
+}
+
+static int arm_smmu_viommu_batch_sid(struct arm_smmu_viommu_batch *batch,
+				     u64 *cmd)
+{
+	struct iommufd_viommu *core = &batch->viommu->core;
+	u32 vsid = FIELD_GET(CMDQ_CFGI_0_SID, cmd[0]);
+	struct iommufd_vdevice *vdev;
+
+	if (!batch->vsid_known || batch->vsid != vsid) {
+		iommufd_viommu_lock_vdevs(core);
+		vdev = iommufd_viommu_find_vdevice(core, vsid);
+		if (vdev)
+			batch->sid = container_of(vdev, struct arm_smmu_vdevice,
+						  core)->sid;
+		iommufd_viommu_unlock_vdevs(core);
+		batch->vsid_known = vdev;
+		batch->vsid = vsid;
+		if (!vdev)
+			return -EIO;
+	}
+
+	u64p_replace_bits(&cmd[0], batch->sid, CMDQ_CFGI_0_SID);
+	return 0;
+}
+
+static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch)
+{
+	u64 *cmd = batch->cmds[batch->taken];
+	int ret, kind;
+
+	le64_to_cpus(&cmd[0]);
+	le64_to_cpus(&cmd[1]);
+	kind = arm_smmu_vcmd_to_host(&batch->viommu->caps, batch->viommu->vmid,
+				     cmd);
+	switch (kind) {
+	case ARM_SMMU_VCMD_TLBI:
+		batch->tlbi = true;
+		break;
+	case ARM_SMMU_VCMD_ATC:
+		/* 3.9: the device could fetch the old translation once more */
+		if (batch->tlbi) {
+			ret = arm_smmu_viommu_batch_issue(batch, true);
+			if (ret)
+				return ret;
+		}
+		fallthrough;
+	case ARM_SMMU_VCMD_CFGI:
+		ret = arm_smmu_viommu_batch_sid(batch, cmd);
+		if (ret)
+			return ret;
+		break;
+	default:
+		return kind;
+	}
+	batch->taken++;
+	return 0;
+}
+
+/* Take up to a chunk of @left commands at @uptr, issue them unless the last */
+static int arm_smmu_viommu_batch_chunk(struct arm_smmu_viommu_batch *batch,
+				       const void __user *uptr, u32 left)
+{
+	u32 n = min_t(u32, left, ARM_SMMU_VIOMMU_CHUNK);
+	unsigned long missing;
+	int ret;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	cond_resched();
+
+	missing = copy_from_user(batch->cmds, uptr, n * sizeof(batch->cmds[0]));
+	n -= DIV_ROUND_UP(missing, sizeof(batch->cmds[0]));
+
+	batch->taken = 0;
+	batch->issued = 0;
+	batch->vsid_known = false;
+	while (batch->taken < n) {
+		ret = arm_smmu_viommu_batch_take(batch);
+		if (ret)
+			return ret;
+	}
+	if (missing)
+		return -EFAULT;
+	return arm_smmu_viommu_batch_issue(batch, false);
+}
+
+static int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
+					    struct iommu_user_data_array *array)
+{
+	struct arm_smmu_viommu_batch batch;
+	u32 num = array->entry_num;
+	u32 taken = 0;
+	int sync_ret;
+	int ret = 0;
+
+	array->entry_num = 0;
+	if (array->type != IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3)
+		return -EINVAL;
+	if (num && array->entry_len !=
+			   sizeof(struct iommu_viommu_arm_smmuv3_invalidate))
+		return -EINVAL;
+
+	batch.viommu = to_smmu_viommu(core);
+	batch.taken = 0;
+	batch.issued = 0;
+	batch.done = 0;
+	batch.pending = 0;
+	batch.tlbi = false;
+
+	while (!ret && taken < num) {
+		ret = arm_smmu_viommu_batch_chunk(
+			&batch, array->uptr + (size_t)taken * array->entry_len,
+			num - taken);
+		taken += batch.taken;
+	}
+
+	/* Those before a bad one count as done, so they must be complete */
+	sync_ret = arm_smmu_viommu_batch_issue(&batch, true);
+	array->entry_num = batch.done;
+	return ret ?: sync_ret;
+}
+
+/* The objects */
+
+static int arm_smmu_viommu_supported(struct device *dev)
+{
+	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+	struct arm_smmu_device *smmu = master->smmu;
+
+	if (!(smmu->features & ARM_SMMU_FEAT_NESTING))
+		return -EOPNOTSUPP;
+	/* The erratum needs a CMD_SYNC where a guest's batch has none */
+	if (smmu->options & ARM_SMMU_OPT_CMDQ_FORCE_SYNC)
+		return -EOPNOTSUPP;
+	if (!arm_smmu_nesting_coherent(master))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+static void arm_smmu_viommu_init_caps(struct arm_smmu_viommu *viommu)
+{
+	struct arm_smmu_device *smmu = viommu->smmu;
+	u32 idr5 = readl_relaxed(smmu->base + ARM_SMMU_IDR5);
+
+	viommu->caps.ril = smmu->features & ARM_SMMU_FEAT_RANGE_INV;
+	viommu->caps.ats = smmu->features & ARM_SMMU_FEAT_ATS;
+	viommu->caps.ds = idr5 & IDR5_DS;
+	viommu->caps.asid16 = smmu->asid_bits == 16;
+	viommu->caps.ssid_bits = smmu->ssid_bits;
+}
+
+static int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
+				const struct iommu_user_data *user_data)
+{
+	struct arm_smmu_domain *s2_parent = to_smmu_domain(core->parent);
+	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
+	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+	struct arm_smmu_device *smmu = master->smmu;
+	int vmid;
+
+	if (user_data)
+		return -EOPNOTSUPP;
+	if (s2_parent->smmu != smmu)
+		return -EINVAL;
+	if (READ_ONCE(s2_parent->enforce_cache_coherency) &&
+	    !arm_smmu_master_canwbs(master))
+		return -EINVAL;
+
+	vmid = ida_alloc_range(&smmu->vmid_map, 1, (1 << smmu->vmid_bits) - 1,
+			       GFP_KERNEL);
+	if (vmid < 0)
+		return vmid;
+
+	viommu->smmu = smmu;
+	viommu->s2_parent = s2_parent;
+	viommu->vmid = vmid;
+	arm_smmu_viommu_init_caps(viommu);
+
+	write_lock_irq(&s2_parent->viommus_lock);
+	list_add_tail(&viommu->s2_elm, &s2_parent->viommus);
+	write_unlock_irq(&s2_parent->viommus_lock);
+	return 0;
+}
+
+static void arm_smmu_viommu_release(struct iommufd_viommu *core)
+{
+	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
+
+	write_lock_irq(&viommu->s2_parent->viommus_lock);
+	list_del(&viommu->s2_elm);
+	write_unlock_irq(&viommu->s2_parent->viommus_lock);
+
+	arm_smmu_viommu_tlbi(viommu, CMDQ_OP_TLBI_S12_VMALL);
+	ida_free(&viommu->smmu->vmid_map, viommu->vmid);
+}
+
+static int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
+{
+	struct arm_smmu_vdevice *vdev =
+		container_of(core, struct arm_smmu_vdevice, core);
+	struct arm_smmu_master *master = dev_iommu_priv_get(core->dev);
+
+	/* A StreamID has 32 bits */
+	if (core->virt_id > U32_MAX)
+		return -EINVAL;
+	/* A command for one virtual stream is not made one for several */
+	if (master->num_streams != 1)
+		return -EOPNOTSUPP;
+
+	vdev->sid = master->streams[0].id;
+	return 0;
+}
+
+static const struct iommufd_viommu_ops arm_smmu_viommu_ops = {
+	.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
+	.viommu_size = sizeof(struct arm_smmu_viommu),
+	.vdevice_size = sizeof(struct arm_smmu_vdevice),
+	.supported = arm_smmu_viommu_supported,
+	.init = arm_smmu_viommu_init,
+	.release = arm_smmu_viommu_release,
+	.alloc_nested = arm_smmu_viommu_alloc_nested,
+	.cache_invalidate = arm_smmu_viommu_cache_invalidate,
+	.vdevice_init = arm_smmu_viommu_vdevice_init,
+};
+
+const struct iommufd_viommu_ops *const arm_smmu_viommu_types[] = {
+	&arm_smmu_viommu_ops,
+	NULL
+};

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vIOMMU on the SMMUv3: what its files, the driver's core and the tests share
+ */
+#ifndef _ARM_SMMU_V3_VIOMMU_H
+#define _ARM_SMMU_V3_VIOMMU_H
+
+#include <linux/iommufd_viommu.h>
+
+#include "arm-smmu-v3.h"
+
+/**
+ * struct arm_smmu_vcmd_caps - What of a guest's commands the hardware takes
+ * @ril: Range invalidation and level hints (IDR3.RIL)
+ * @ats: CMD_ATC_INV (IDR0.ATS)
+ * @ds: 6 bits of SCALE (IDR5.DS)
+ * @asid16: 16 bits of ASID, else 8 (IDR0.ASID16)
+ * @ssid_bits: Width of a SubstreamID, 0 if there is none (IDR1.SSIDSIZE)
+ */
+struct arm_smmu_vcmd_caps {
+	bool ril;
+	bool ats;
+	bool ds;
+	bool asid16;
+	u8 ssid_bits;
+};
+
+/**
+ * enum arm_smmu_vcmd_kind - What is left to do with a translated command
+ * @ARM_SMMU_VCMD_TLBI: Nothing
+ * @ARM_SMMU_VCMD_CFGI: Replace the virtual StreamID in bits 63:32 of word 0
+ * @ARM_SMMU_VCMD_ATC: The same; and TLBI commands must be complete before it
+ */
+enum arm_smmu_vcmd_kind {
+	ARM_SMMU_VCMD_TLBI,
+	ARM_SMMU_VCMD_CFGI,
+	ARM_SMMU_VCMD_ATC,
+};
+
+/**
+ * struct arm_smmu_viommu - A VM's slice of an SMMU
+ * @core: The core's part, must be first
+ * @smmu: The SMMU
+ * @s2_parent: The stage 2 of the VM, kept alive by @core
+ * @s2_elm: In arm_smmu_domain::viommus of @s2_parent, under its viommus_lock
+ * @vmid: The VMID of this slice alone. In use by no STE and clean in the TLB
+ *        before and after the life of the vIOMMU.
+ * @caps: What commands @smmu takes
+ */
+struct arm_smmu_viommu {
+	struct iommufd_viommu core;
+	struct arm_smmu_device *smmu;
+	struct arm_smmu_domain *s2_parent;
+	struct list_head s2_elm;
+	u16 vmid;
+	struct arm_smmu_vcmd_caps caps;
+};
+
+/**
+ * struct arm_smmu_vdevice - A device as a VM's SMMU knows it
+ * @core: The core's part, must be first
+ * @sid: The physical StreamID
+ */
+struct arm_smmu_vdevice {
+	struct iommufd_vdevice core;
+	u32 sid;
+};
+
+/**
+ * struct arm_smmu_nested_domain - A guest's STE
+ * @domain: The domain
+ * @viommu: The vIOMMU that it is part of, kept alive by its HWPT
+ * @enable_ats: Whether the guest's STE lets the device use ATS
+ * @ste: Words 0 and 1 of the guest's STE, valid, without EATS
+ */
+struct arm_smmu_nested_domain {
+	struct iommu_domain domain;
+	struct arm_smmu_viommu *viommu;
+	bool enable_ats;
+	__le64 ste[2];
+};
+
+static inline struct arm_smmu_viommu *
+to_smmu_viommu(struct iommufd_viommu *viommu)
+{
+	return container_of(viommu, struct arm_smmu_viommu, core);
+}
+
+static inline struct arm_smmu_nested_domain *
+to_smmu_nested_domain(struct iommu_domain *domain)
+{
+	return container_of(domain, struct arm_smmu_nested_domain, domain);
+}
+
+/* Pure functions of values */
+int arm_smmu_vste_check(__le64 *vste, bool *enable_ats);
+void arm_smmu_make_nested_ste(struct arm_smmu_ste *target,
+			      const struct arm_smmu_ste *s2,
+			      const __le64 *vste, bool force_s1stalld);
+int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
+			  u64 *cmd);
+
+extern const struct iommufd_viommu_ops *const arm_smmu_viommu_types[];
+
+#endif /* _ARM_SMMU_V3_VIOMMU_H */
