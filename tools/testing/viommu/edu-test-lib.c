@@ -1,0 +1,619 @@
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <poll.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "edu-test-lib.h"
+
+#define EDU_BAR_SIZE		0x100000
+#define EDU_IRQ_RAISE		0x60
+#define EDU_IRQ_ACK		0x64
+#define EDU_DMA_SRC		0x80
+#define EDU_DMA_DST		0x88
+#define EDU_DMA_COUNT		0x90
+#define EDU_DMA_CMD		0x98
+#define EDU_DMA_RUN		BIT(0)
+#define EDU_DMA_TO_RAM		BIT(1)
+#define EDU_BUFFER		0x40000
+
+/* The iommufd's ioctls */
+
+int xioctl(int fd, unsigned long request, void *arg)
+{
+	return ioctl(fd, request, arg) < 0 ? -errno : 0;
+}
+
+int ioas_map(struct vm *vm, unsigned int page, unsigned int npages, uint64_t ipa)
+{
+	struct iommu_ioas_map cmd = {
+		.size = sizeof(cmd),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE |
+			 IOMMU_IOAS_MAP_READABLE,
+		.ioas_id = vm->ioas,
+		.user_va = (uintptr_t)vm_page(vm, page),
+		.length = npages * PAGE_SIZE,
+		.iova = ipa,
+	};
+
+	return xioctl(vm->fd, IOMMU_IOAS_MAP, &cmd);
+}
+
+int ioas_unmap(struct vm *vm, uint64_t ipa, uint64_t length)
+{
+	struct iommu_ioas_unmap cmd = {
+		.size = sizeof(cmd),
+		.ioas_id = vm->ioas,
+		.iova = ipa,
+		.length = length,
+	};
+
+	return xioctl(vm->fd, IOMMU_IOAS_UNMAP, &cmd);
+}
+
+int hwpt_alloc(struct vm *vm, struct edu *edu, uint32_t pt_id, uint32_t flags,
+	       uint32_t *id)
+{
+	struct iommu_hwpt_alloc cmd = {
+		.size = sizeof(cmd),
+		.flags = flags,
+		.dev_id = edu->id,
+		.pt_id = pt_id,
+	};
+	int rc = xioctl(vm->fd, IOMMU_HWPT_ALLOC, &cmd);
+
+	*id = cmd.out_hwpt_id;
+	return rc;
+}
+
+int nested_alloc(struct vm *vm, struct edu *edu, uint32_t viommu, uint64_t ste0,
+		 uint64_t ste1, uint32_t *id)
+{
+	struct iommu_hwpt_arm_smmuv3 data = { .ste = { ste0, ste1 } };
+	struct iommu_hwpt_alloc cmd = {
+		.size = sizeof(cmd),
+		.dev_id = edu->id,
+		.pt_id = viommu,
+		.data_type = IOMMU_HWPT_DATA_ARM_SMMUV3,
+		.data_len = sizeof(data),
+		.data_uptr = (uintptr_t)&data,
+	};
+	int rc = xioctl(vm->fd, IOMMU_HWPT_ALLOC, &cmd);
+
+	*id = cmd.out_hwpt_id;
+	return rc;
+}
+
+int viommu_alloc(struct vm *vm, struct edu *edu, uint32_t s2, uint32_t *id)
+{
+	struct iommu_viommu_alloc cmd = {
+		.size = sizeof(cmd),
+		.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
+		.dev_id = edu->id,
+		.hwpt_id = s2,
+	};
+	int rc = xioctl(vm->fd, IOMMU_VIOMMU_ALLOC, &cmd);
+
+	*id = cmd.out_viommu_id;
+	return rc;
+}
+
+int vdevice_alloc(struct vm *vm, struct edu *edu, uint32_t viommu,
+		  uint64_t virt_id, uint32_t *id)
+{
+	struct iommu_vdevice_alloc cmd = {
+		.size = sizeof(cmd),
+		.viommu_id = viommu,
+		.dev_id = edu->id,
+		.virt_id = virt_id,
+	};
+	int rc = xioctl(vm->fd, IOMMU_VDEVICE_ALLOC, &cmd);
+
+	*id = cmd.out_vdevice_id;
+	return rc;
+}
+
+int destroy(struct vm *vm, uint32_t id)
+{
+	struct iommu_destroy cmd = { .size = sizeof(cmd), .id = id };
+
+	return xioctl(vm->fd, IOMMU_DESTROY, &cmd);
+}
+
+int invalidate_as(struct vm *vm, uint32_t id, uint32_t type, const void *cmds,
+		  uint32_t entry_len, uint32_t *num)
+{
+	struct iommu_hwpt_invalidate cmd = {
+		.size = sizeof(cmd),
+		.hwpt_id = id,
+		.data_uptr = (uintptr_t)cmds,
+		.data_type = type,
+		.entry_len = entry_len,
+		.entry_num = *num,
+	};
+	int rc = xioctl(vm->fd, IOMMU_HWPT_INVALIDATE, &cmd);
+
+	*num = cmd.entry_num;
+	return rc;
+}
+
+int invalidate(struct vm *vm, const cmd_t *cmds, uint32_t *num)
+{
+	return invalidate_as(vm, vm->viommu,
+			     IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3, cmds,
+			     sizeof(*cmds), num);
+}
+
+int invalidate_one(struct vm *vm, uint64_t w0, uint64_t w1)
+{
+	uint32_t num = 1;
+	int rc = invalidate(vm, &CMD(w0, w1), &num);
+
+	return num == !rc ? rc : -EBADMSG;
+}
+
+/* The guest's stage 1 */
+
+void *vm_page(struct vm *vm, unsigned int page)
+{
+	return vm->mem + page * PAGE_SIZE;
+}
+
+static void *vm_ipa(struct vm *vm, uint64_t ipa)
+{
+	return vm->mem + (ipa - GUEST_IPA);
+}
+
+static uint64_t vm_table_alloc(struct vm *vm)
+{
+	if (vm->tables + 1 == GUEST_DATA)
+		abort();
+	return IPA(++vm->tables);
+}
+
+/* In one piece, and seen by the device before what the caller does next */
+static void guest_write(uint64_t *where, uint64_t value)
+{
+	__atomic_store_n(where, value, __ATOMIC_SEQ_CST);
+	__sync_synchronize();
+}
+
+void s1_set_root(struct s1 *s1, struct vm *vm, uint64_t *root)
+{
+	s1->root = root;
+	guest_write(&s1->cd[1], GUEST_IPA + ((uint8_t *)root - vm->mem));
+}
+
+void s1_init(struct s1 *s1, struct vm *vm, uint16_t asid)
+{
+	s1->asid = asid;
+	s1->cd_ipa = GUEST_IPA + 64 * vm->cds++;
+	s1->cd = vm_ipa(vm, s1->cd_ipa);
+	s1->cd[3] = 0xff;			/* attribute 0: write-back */
+	s1_set_root(s1, vm, vm_ipa(vm, vm_table_alloc(vm)));
+	guest_write(&s1->cd[0],
+		    25 |			/* 39 bits, 4K granule */
+		    1 << 8 | 1 << 10 | 3 << 12 |/* walks: write-back, shareable */
+		    BIT(30) |			/* no TTB1 */
+		    BIT(31) |			/* valid */
+		    2ULL << 32 |		/* 40 bits of IPA */
+		    BIT(41) |			/* AArch64 */
+		    BIT(45) | BIT(46) | BIT(47) | /* record, abort, ASID not shared */
+		    CMD_0_ASID(asid));
+}
+
+void s1_map(struct s1 *s1, struct vm *vm, uint64_t iova, uint64_t ipa,
+	    uint64_t attrs)
+{
+	uint64_t *table = s1->root, *pte;
+	int shift;
+
+	for (shift = 30; shift > 12; shift -= 9) {
+		pte = &table[iova >> shift & 511];
+		if (!*pte)
+			guest_write(pte, vm_table_alloc(vm) | PTE_TABLE);
+		table = vm_ipa(vm, *pte & PTE_ADDR);
+	}
+	guest_write(&table[iova >> 12 & 511], ipa | attrs);
+}
+
+int s1_hwpt_alloc(struct s1 *s1, struct vm *vm, struct edu *edu, uint32_t *id)
+{
+	return nested_alloc(vm, edu, vm->viommu, STE_S1 | s1->cd_ipa,
+			    STE_1_CD_CACHED, id);
+}
+
+/* The device */
+
+/* The directory of the nth edu device in sysfs, if vfio-pci has it */
+static int edu_sysfs(int nth, char *path)
+{
+	unsigned int vendor, device;
+	char name[PATH_MAX];
+	int i, rc = -ENODEV;
+	glob_t found;
+	FILE *f;
+
+	if (glob("/sys/bus/pci/devices/*/vfio-dev", 0, NULL, &found))
+		return -ENODEV;
+	for (i = 0; i < (int)found.gl_pathc && rc; i++) {
+		*strrchr(found.gl_pathv[i], '/') = '\0';
+		snprintf(name, sizeof(name), "%s/uevent", found.gl_pathv[i]);
+		f = fopen(name, "r");
+		if (!f)
+			continue;
+		while (fgets(name, sizeof(name), f)) {
+			if (sscanf(name, "PCI_ID=%x:%x", &vendor, &device) == 2 &&
+			    vendor == 0x1234 && device == 0x11e8 && nth-- == 0) {
+				strcpy(path, found.gl_pathv[i]);
+				rc = 0;
+			}
+		}
+		fclose(f);
+	}
+	globfree(&found);
+	return rc;
+}
+
+int edu_count(void)
+{
+	char path[PATH_MAX];
+	int n = 0;
+
+	while (!edu_sysfs(n, path))
+		n++;
+	return n;
+}
+
+int edu_rid(int nth)
+{
+	unsigned int bus, dev, fn;
+	char path[PATH_MAX];
+	int rc = edu_sysfs(nth, path);
+
+	if (rc)
+		return rc;
+	if (sscanf(strrchr(path, '/'), "/%*x:%x:%x.%x", &bus, &dev, &fn) != 3)
+		return -EINVAL;
+	return bus << 8 | dev << 3 | fn;
+}
+
+bool edu_same_smmu(int nth, int other)
+{
+	char path[PATH_MAX], smmu[2][PATH_MAX];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (edu_sysfs(i ? other : nth, path))
+			return false;
+		strcat(path, "/iommu");
+		if (!realpath(path, smmu[i]))
+			return false;
+	}
+	return !strcmp(smmu[0], smmu[1]);
+}
+
+static void edu_write(struct edu *edu, unsigned int reg, uint64_t value)
+{
+	*(volatile uint64_t *)(edu->bar + reg) = value;
+}
+
+int edu_open(struct edu *edu, int nth)
+{
+	char path[PATH_MAX];
+	glob_t found;
+	int rc;
+
+	edu->token = 0xed0d0c0ffee00000ULL + nth;
+	rc = edu_sysfs(nth, path);
+	if (rc)
+		return rc;
+	strcat(path, "/vfio-dev/vfio*");
+	if (glob(path, 0, NULL, &found))
+		return -ENODEV;
+	snprintf(path, sizeof(path), "/dev/vfio/devices%s",
+		 strrchr(found.gl_pathv[0], '/'));
+	globfree(&found);
+
+	edu->fd = open(path, O_RDWR | O_CLOEXEC);
+	return edu->fd < 0 ? -errno : 0;
+}
+
+int edu_bind(struct edu *edu, int iommufd)
+{
+	struct vfio_device_bind_iommufd bind = {
+		.argsz = sizeof(bind),
+		.iommufd = iommufd,
+	};
+	struct vfio_region_info bar = {
+		.argsz = sizeof(bar),
+		.index = VFIO_PCI_BAR0_REGION_INDEX,
+	};
+	struct vfio_region_info config = {
+		.argsz = sizeof(config),
+		.index = VFIO_PCI_CONFIG_REGION_INDEX,
+	};
+	uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	void *bar_mem;
+	int rc;
+
+	rc = xioctl(edu->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	if (!rc)
+		rc = xioctl(edu->fd, VFIO_DEVICE_GET_REGION_INFO, &bar);
+	if (!rc)
+		rc = xioctl(edu->fd, VFIO_DEVICE_GET_REGION_INFO, &config);
+	if (rc)
+		return rc;
+	edu->id = bind.out_devid;
+	if (pwrite(edu->fd, &command, sizeof(command),
+		   config.offset + PCI_COMMAND) != sizeof(command))
+		return -EIO;
+	bar_mem = mmap(NULL, EDU_BAR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       edu->fd, bar.offset);
+	if (bar_mem == MAP_FAILED)
+		return -errno;
+	edu->bar = bar_mem;
+	/* A predecessor may have died in the middle of a DMA */
+	return edu_dma_wait(edu);
+}
+
+/* The mapping goes first: it keeps the device open */
+void edu_close(struct edu *edu)
+{
+	if (edu->bar)
+		munmap((void *)edu->bar, EDU_BAR_SIZE);
+	edu->bar = NULL;
+	if (edu->fd >= 0)
+		close(edu->fd);
+	edu->fd = -1;
+}
+
+void edu_dma_start(struct edu *edu, bool to_ram, uint64_t iova, size_t len)
+{
+	edu_write(edu, EDU_DMA_SRC, to_ram ? EDU_BUFFER : iova);
+	edu_write(edu, EDU_DMA_DST, to_ram ? iova : EDU_BUFFER);
+	edu_write(edu, EDU_DMA_COUNT, len);
+	__sync_synchronize();
+	edu_write(edu, EDU_DMA_CMD, EDU_DMA_RUN | (to_ram ? EDU_DMA_TO_RAM : 0));
+}
+
+int edu_dma_wait(struct edu *edu)
+{
+	int i;
+
+	/* The device takes 100 ms */
+	for (i = 0; i < 10000; i++) {
+		if (!(*(volatile uint64_t *)(edu->bar + EDU_DMA_CMD) & EDU_DMA_RUN)) {
+			__sync_synchronize();
+			return 0;
+		}
+		usleep(1000);
+	}
+	return -ETIMEDOUT;
+}
+
+int edu_dma(struct edu *edu, bool to_ram, uint64_t iova, size_t len)
+{
+	edu_dma_start(edu, to_ram, iova, len);
+	return edu_dma_wait(edu);
+}
+
+int edu_load_token(struct edu *edu, struct vm *vm)
+{
+	*(uint64_t *)vm_page(vm, PAGE_A) = edu->token;
+	return edu_dma(edu, false, IPA(PAGE_A), sizeof(edu->token));
+}
+
+int vm_find_token(struct vm *vm, uint64_t token, size_t offset)
+{
+	int page;
+
+	for (page = GUEST_DATA; page < GUEST_PAGES; page++)
+		if (*(volatile uint64_t *)(vm_page(vm, page) + offset) == token)
+			return page;
+	return NOWHERE;
+}
+
+int edu_lands(struct edu *edu, struct vm *vm, uint64_t iova)
+{
+	size_t offset = iova % PAGE_SIZE;
+	int page, rc;
+
+	for (page = GUEST_DATA; page < GUEST_PAGES; page++)
+		*(volatile uint64_t *)(vm_page(vm, page) + offset) = 0;
+	rc = edu_dma(edu, true, iova, sizeof(edu->token));
+	return rc ? rc : vm_find_token(vm, edu->token, offset);
+}
+
+int edu_attach(struct edu *edu, uint32_t pt_id)
+{
+	struct vfio_device_attach_iommufd_pt cmd = {
+		.argsz = sizeof(cmd),
+		.pt_id = pt_id,
+	};
+
+	return xioctl(edu->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd);
+}
+
+int edu_detach(struct edu *edu)
+{
+	struct vfio_device_detach_iommufd_pt cmd = { .argsz = sizeof(cmd) };
+
+	return xioctl(edu->fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd);
+}
+
+int edu_irq_eventfd(struct edu *edu, int eventfd)
+{
+	struct {
+		struct vfio_irq_set set;
+		int32_t fd;
+	} cmd = {
+		.set.argsz = sizeof(cmd),
+		.set.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.set.index = VFIO_PCI_MSI_IRQ_INDEX,
+		.set.count = 1,
+		.fd = eventfd,
+	};
+
+	return xioctl(edu->fd, VFIO_DEVICE_SET_IRQS, &cmd);
+}
+
+int edu_irq_raise(struct edu *edu, int eventfd)
+{
+	struct pollfd poll_in = { .fd = eventfd, .events = POLLIN };
+	uint64_t count = 0;
+
+	*(volatile uint32_t *)(edu->bar + EDU_IRQ_RAISE) = 1;
+	if (poll(&poll_in, 1, 500) > 0 &&
+	    read(eventfd, &count, sizeof(count)) != sizeof(count))
+		return -EIO;
+	*(volatile uint32_t *)(edu->bar + EDU_IRQ_ACK) = 1;
+	return count;
+}
+
+/* A VM, stage by stage */
+
+static int vm_memory(struct vm *vm)
+{
+	struct iommu_ioas_alloc cmd = { .size = sizeof(cmd) };
+	int rc;
+
+	vm->fd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (vm->fd < 0)
+		return -errno;
+	vm->mem = mmap(NULL, GUEST_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (vm->mem == MAP_FAILED)
+		return -errno;
+	rc = xioctl(vm->fd, IOMMU_IOAS_ALLOC, &cmd);
+	vm->ioas = cmd.out_ioas_id;
+	return rc ? rc : ioas_map(vm, 0, GUEST_PAGES, GUEST_IPA);
+}
+
+static int vm_bind(struct vm *vm, struct edu *edu, int nth)
+{
+	int rc = edu_open(edu, nth);
+
+	return rc ? rc : edu_bind(edu, vm->fd);
+}
+
+static int vm_hwpts(struct vm *vm, struct edu *edu)
+{
+	int rc = nested_alloc(vm, edu, vm->viommu, STE_ABORT, 0, &vm->abort);
+
+	return rc ? rc : nested_alloc(vm, edu, vm->viommu, STE_BYPASS, 0,
+				      &vm->bypass);
+}
+
+static int vm_attach_bypass(struct vm *vm, struct edu *edu)
+{
+	int rc = edu_attach(edu, vm->bypass);
+
+	return rc ? rc : edu_load_token(edu, vm);
+}
+
+static int vm_s1(struct vm *vm, struct edu *edu)
+{
+	s1_init(&vm->s1, vm, GUEST_ASID);
+	s1_map(&vm->s1, vm, IOVA, IPA(PAGE_A), PTE_PAGE);
+	return s1_hwpt_alloc(&vm->s1, vm, edu, &vm->s1_hwpt);
+}
+
+int vm_build(struct vm *vm, struct edu *edu, int nth_edu, enum vm_stage upto)
+{
+	enum vm_stage stage;
+	int rc = 0;
+
+	memset(vm, 0, sizeof(*vm));
+	memset(edu, 0, sizeof(*edu));
+	edu->fd = vm->fd = -1;
+	for (stage = 0; stage <= upto && !rc; stage++) {
+		switch (stage) {
+		case VM_MEMORY:
+			rc = vm_memory(vm);
+			break;
+		case VM_BOUND:
+			rc = vm_bind(vm, edu, nth_edu);
+			break;
+		case VM_S2:
+			rc = hwpt_alloc(vm, edu, vm->ioas,
+					IOMMU_HWPT_ALLOC_NEST_PARENT, &vm->s2);
+			break;
+		case VM_VIOMMU:
+			rc = viommu_alloc(vm, edu, vm->s2, &vm->viommu);
+			break;
+		case VM_HWPTS:
+			rc = vm_hwpts(vm, edu);
+			break;
+		case VM_BYPASS:
+			rc = vm_attach_bypass(vm, edu);
+			break;
+		case VM_VDEVICE:
+			rc = vdevice_alloc(vm, edu, vm->viommu, VSID + nth_edu,
+					   &vm->vdevice);
+			break;
+		case VM_S1:
+			rc = vm_s1(vm, edu);
+			break;
+		default:
+			rc = edu_attach(edu, vm->s1_hwpt);
+		}
+		if (rc)
+			fprintf(stderr, "# the VM cannot be built, stage %d: %s\n",
+				stage, strerror(-rc));
+	}
+	return rc;
+}
+
+void vm_close(struct vm *vm, struct edu *edu)
+{
+	edu_close(edu);
+	if (vm->fd >= 0)
+		close(vm->fd);
+	vm->fd = -1;
+	munmap(vm->mem, GUEST_PAGES * PAGE_SIZE);
+}
+
+/* The kernel's log */
+
+int kmsg_open(void)
+{
+	int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (kmsg < 0 || lseek(kmsg, 0, SEEK_END) < 0)
+		return -errno;
+	return kmsg;
+}
+
+int kmsg_count(int kmsg, const char *regex)
+{
+	char record[8192];
+	regex_t pattern;
+	int count = 0;
+	ssize_t len;
+
+	if (regcomp(&pattern, regex, REG_EXTENDED | REG_NOSUB))
+		return -EINVAL;
+	/* EPIPE: records were overwritten before they were read */
+	while ((len = read(kmsg, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
+		record[len > 0 ? len : 0] = '\0';
+		if (len > 0 && !regexec(&pattern, record, 0, NULL, 0)) {
+			fprintf(stderr, "# kernel: %s", strchr(record, ';') + 1);
+			count++;
+		}
+	}
+	regfree(&pattern);
+	return count;
+}
