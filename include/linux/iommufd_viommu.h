@@ -11,7 +11,9 @@
 #define __LINUX_IOMMUFD_VIOMMU_H
 
 #include <linux/container_of.h>
+#include <linux/list.h>
 #include <linux/rbtree_types.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 #include <uapi/linux/iommufd_viommu.h>
@@ -30,9 +32,6 @@ struct iommufd_viommu_ops;
  * @parent: The stage 2 of the VM: a paging domain that the driver has allocated
  *          with IOMMU_HWPT_ALLOC_NEST_PARENT, not necessarily for @iommu_dev.
  *          The vIOMMU keeps it alive.
- * @vdevs: private: virtual ID to &struct iommufd_vdevice. Its lock guards
- *         @devs too; it is never taken in interrupt context.
- * @devs: private: the same virtual devices, ordered by their device
  *
  * The members are set before &iommufd_viommu_ops.init and do not change.
  */
@@ -41,9 +40,13 @@ struct iommufd_viommu {
 	struct iommu_device *iommu_dev;
 	struct iommu_domain *parent;
 
-	/* private: */
+	/* private: virtual ID to struct iommufd_vdevice; its lock guards devs */
 	struct xarray vdevs;
+	/* The same virtual devices, ordered by their device */
 	struct rb_root devs;
+	/* Of struct iommufd_vevent_ring, under the lock */
+	struct list_head vevents;
+	spinlock_t vevents_lock;
 };
 
 /**
@@ -52,7 +55,6 @@ struct iommufd_viommu {
  * @dev: The physical device. Bound to iommufd for as long as a lookup can find
  *       the virtual device.
  * @virt_id: The device's ID in the VM, unique in @viommu
- * @node: private: in &iommufd_viommu.devs
  *
  * The members are set before &iommufd_viommu_ops.vdevice_init and do not
  * change.
@@ -62,8 +64,18 @@ struct iommufd_vdevice {
 	struct device *dev;
 	u64 virt_id;
 
-	/* private: */
+	/* private: in &iommufd_viommu.devs */
 	struct rb_node node;
+};
+
+/**
+ * struct iommufd_veventq_type - One type of event that a vIOMMU can report
+ * @type: The type, one of enum iommu_veventq_type
+ * @payload_size: Size of its payload in bytes; 0 ends a table of types
+ */
+struct iommufd_veventq_type {
+	u32 type;
+	u32 payload_size;
 };
 
 /**
@@ -73,6 +85,7 @@ struct iommufd_vdevice {
  *               &struct iommufd_viommu; its alignment is at most that of u64
  * @vdevice_size: Size of the driver's structure that starts with a
  *                &struct iommufd_vdevice, or 0 if it has none
+ * @veventq_types: The types of event that a VM can get, or NULL
  * @supported: Can @dev, its IOMMU and the firmware do this type? Returns 0, or
  *             -EOPNOTSUPP if not. May be called for any device of the driver.
  * @init: Complete a new vIOMMU. @dev is one device behind the physical IOMMU.
@@ -107,14 +120,15 @@ struct iommufd_viommu_ops {
 	u32 type;
 	size_t viommu_size;
 	size_t vdevice_size;
+	const struct iommufd_veventq_type *veventq_types;
 
 	int (*supported)(struct device *dev);
 	int (*init)(struct iommufd_viommu *viommu, struct device *dev,
 		    const struct iommu_user_data *user_data);
 	void (*release)(struct iommufd_viommu *viommu);
-	struct iommu_domain *(*alloc_nested)(
-		struct iommufd_viommu *viommu, struct device *dev, u32 flags,
-		const struct iommu_user_data *user_data);
+	struct iommu_domain *(*alloc_nested)(struct iommufd_viommu *viommu,
+					     struct device *dev, u32 flags,
+					     const struct iommu_user_data *user_data);
 	int (*cache_invalidate)(struct iommufd_viommu *viommu,
 				struct iommu_user_data_array *array);
 	int (*vdevice_init)(struct iommufd_vdevice *vdev);
@@ -147,6 +161,8 @@ struct iommufd_vdevice *iommufd_viommu_find_vdevice(struct iommufd_viommu *viomm
 						    u64 virt_id);
 int iommufd_viommu_virt_id(struct iommufd_viommu *viommu, struct device *dev,
 			   u64 *virt_id);
+int iommufd_viommu_report_event(struct iommufd_viommu *viommu, u32 type,
+				const void *payload, size_t len);
 #endif
 
 #endif /* __LINUX_IOMMUFD_VIOMMU_H */

@@ -53,8 +53,8 @@ enum iommu_viommu_type {
  *  - EINVAL: @hwpt_id is not a nesting parent, or is one that this physical
  *    IOMMU cannot use (page table format, address size, coherence). Another
  *    one, made for @dev_id, helps.
- *  - EBUSY on IOMMU_DESTROY: the object has children, that is nested HWPTs or
- *    virtual devices.
+ *  - EBUSY on IOMMU_DESTROY: the object has children, that is nested HWPTs,
+ *    virtual devices or event queues.
  */
 struct iommu_viommu_alloc {
 	__u32 size;
@@ -67,6 +67,7 @@ struct iommu_viommu_alloc {
 	__u32 __reserved;
 	__aligned_u64 data_uptr;
 };
+
 #define IOMMU_VIOMMU_ALLOC _IO(IOMMUFD_TYPE, IOMMUFD_CMD_VIOMMU_ALLOC)
 
 /**
@@ -101,7 +102,102 @@ struct iommu_vdevice_alloc {
 	__u32 out_vdevice_id;
 	__aligned_u64 virt_id;
 };
+
 #define IOMMU_VDEVICE_ALLOC _IO(IOMMUFD_TYPE, IOMMUFD_CMD_VDEVICE_ALLOC)
+
+/**
+ * enum iommu_veventq_type - Virtual Event Queue Type
+ * @IOMMU_VEVENTQ_TYPE_DEFAULT: Reserved, refused
+ * @IOMMU_VEVENTQ_TYPE_ARM_SMMUV3: ARM SMMUv3 event records
+ * @IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV: NVIDIA Tegra241 CMDQ-V error maps
+ */
+enum iommu_veventq_type {
+	IOMMU_VEVENTQ_TYPE_DEFAULT = 0,
+	IOMMU_VEVENTQ_TYPE_ARM_SMMUV3 = 1,
+	IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV = 2,
+};
+
+/**
+ * struct iommu_veventq_alloc - ioctl(IOMMU_VEVENTQ_ALLOC)
+ * @size: sizeof(struct iommu_veventq_alloc)
+ * @flags: Must be 0
+ * @viommu_id: Virtual IOMMU ID whose events are wanted
+ * @type: Type of the events, one of enum iommu_veventq_type
+ * @veventq_depth: Events that the queue holds at most, 1 to 2^19
+ * @out_veventq_id: Output event queue ID
+ * @out_veventq_fd: Output file descriptor to read the events from, to be closed
+ *                  before the object can be destroyed
+ * @__reserved: Must be 0
+ *
+ * Allocate a queue for one type of event of a virtual IOMMU: what the physical
+ * IOMMU reports of the VM's devices and what is the VM's business. The memory
+ * of the queue is allocated here and charged to the caller.
+ *
+ * read() returns whole records, as many as there are and fit: a &struct
+ * iommufd_vevent_header and the payload of the type. It does not wait: 0 is an
+ * empty queue. poll() reports POLLIN when there is something to read. A full
+ * queue loses new events. It then ends with a header that has
+ * IOMMU_VEVENTQ_FLAG_LOST_EVENTS set and no payload, unless an event that was
+ * queued later shows the loss by its sequence number.
+ *
+ * Errors beside the general ones:
+ *  - EOPNOTSUPP: a flag, or a type that this virtual IOMMU does not have
+ *  - EINVAL: a depth of 0 or beyond the limit
+ *  - EEXIST: the virtual IOMMU has a queue of this type
+ *  - EBUSY on IOMMU_DESTROY: the file is open
+ *
+ * Errors of read(): EINVAL if the buffer is smaller than a header, or than the
+ * first record; EFAULT, with the record still in the queue; ESPIPE at an offset.
+ */
+struct iommu_veventq_alloc {
+	__u32 size;
+	__u32 flags;
+	__u32 viommu_id;
+	__u32 type;
+	__u32 veventq_depth;
+	__u32 out_veventq_id;
+	__u32 out_veventq_fd;
+	__u32 __reserved;
+};
+
+#define IOMMU_VEVENTQ_ALLOC _IO(IOMMUFD_TYPE, IOMMUFD_CMD_VEVENTQ_ALLOC)
+
+/**
+ * enum iommu_veventq_flag - Flags of struct iommufd_vevent_header
+ * @IOMMU_VEVENTQ_FLAG_LOST_EVENTS: The queue was full and has lost events. No
+ *                                  payload follows.
+ */
+enum iommu_veventq_flag {
+	IOMMU_VEVENTQ_FLAG_LOST_EVENTS = (1U << 0),
+};
+
+/**
+ * struct iommufd_vevent_header - Header of a record of an event queue
+ * @flags: Combination of enum iommu_veventq_flag
+ * @sequence: Number of the event, 0 to INT_MAX and then 0 again. Lost events
+ *            count; with IOMMU_VEVENTQ_FLAG_LOST_EVENTS it is the number of the
+ *            last one that was lost.
+ */
+struct iommufd_vevent_header {
+	__u32 flags;
+	__u32 sequence;
+};
+
+/**
+ * struct iommu_vevent_arm_smmuv3 - ARM SMMUv3 event record
+ *                                  (IOMMU_VEVENTQ_TYPE_ARM_SMMUV3)
+ * @evt: A record in the format of the SMMU's event queue, little endian. Its
+ *       StreamID is the virtual one.
+ *
+ * Reported are C_BAD_STE, F_STREAM_DISABLED, C_BAD_SUBSTREAMID, C_BAD_CD,
+ * F_TRANSLATION, F_ADDR_SIZE, F_ACCESS and F_PERMISSION, the last four where it
+ * is stage 1 that faulted and the transaction was terminated. Fields that the
+ * architecture leaves unknown there, and those that are the host's, are 0. All
+ * other events stay on the host.
+ */
+struct iommu_vevent_arm_smmuv3 {
+	__aligned_le64 evt[4];
+};
 
 /**
  * struct iommu_hwpt_arm_smmuv3 - ARM SMMUv3 nested STE

@@ -19,7 +19,7 @@
  * @flags: enum iommufd_hwpt_alloc_flags from user space
  * @user_data: What the guest wants, of a driver specific type
  *
- * Returns the HWPT, complete but not visible yet, or -EOPNOTSUPP for flags that
+ * Return: the HWPT, complete but not visible yet, or -EOPNOTSUPP for flags that
  * are not known and for missing @user_data, -EINVAL for a device behind another
  * IOMMU, and what the driver says of the contents of @user_data.
  */
@@ -39,8 +39,9 @@ iommufd_viommu_hwpt_alloc(struct iommufd_ctx *ictx, struct iommufd_object *obj,
 	if (idev->dev->iommu->iommu_dev != viommu->iommu_dev)
 		return ERR_PTR(-EINVAL);
 
-	hwpt_nested = __iommufd_object_alloc(
-		ictx, hwpt_nested, IOMMUFD_OBJ_HWPT_NESTED, common.obj);
+	hwpt_nested = __iommufd_object_alloc(ictx, hwpt_nested,
+					     IOMMUFD_OBJ_HWPT_NESTED,
+					     common.obj);
 	if (IS_ERR(hwpt_nested))
 		return ERR_CAST(hwpt_nested);
 
@@ -51,7 +52,6 @@ iommufd_viommu_hwpt_alloc(struct iommufd_ctx *ictx, struct iommufd_object *obj,
 		iommufd_object_abort(ictx, &hwpt_nested->common.obj);
 		return ERR_CAST(domain);
 	}
-	WARN_ON_ONCE(domain->type != IOMMU_DOMAIN_NESTED);
 	domain->owner = dev_iommu_ops(idev->dev);
 	domain->nest_parent = viommu->parent;
 
@@ -59,5 +59,11 @@ iommufd_viommu_hwpt_alloc(struct iommufd_ctx *ictx, struct iommufd_object *obj,
 	hwpt_nested->parent = vobj->hwpt;
 	hwpt_nested->viommu = obj;
 	refcount_inc(&obj->users);
+
+	if (WARN_ON_ONCE(domain->type != IOMMU_DOMAIN_NESTED)) {
+		iommufd_object_abort_and_destroy(ictx,
+						 &hwpt_nested->common.obj);
+		return ERR_PTR(-EINVAL);
+	}
 	return hwpt_nested;
 }

@@ -24,7 +24,9 @@
  * @virt_id: The ID in the VM
  *
  * The caller holds iommufd_viommu_lock_vdevs(), and may use the result until it
- * unlocks. Returns NULL if the vIOMMU has no device of this ID.
+ * unlocks.
+ *
+ * Return: the virtual device, or NULL if there is none of this ID.
  */
 struct iommufd_vdevice *iommufd_viommu_find_vdevice(struct iommufd_viommu *viommu,
 						    u64 virt_id)
@@ -43,8 +45,9 @@ EXPORT_SYMBOL_GPL(iommufd_viommu_find_vdevice);
  * @dev: The device
  * @virt_id: Where to store the ID, may be NULL
  *
- * Takes the lock of iommufd_viommu_lock_vdevs(). Returns 0, or -ENOENT if the
- * device has no virtual device on this vIOMMU.
+ * Takes the lock of iommufd_viommu_lock_vdevs().
+ *
+ * Return: 0, or -ENOENT if the device has no virtual device on this vIOMMU.
  */
 int iommufd_viommu_virt_id(struct iommufd_viommu *viommu, struct device *dev,
 			   u64 *virt_id)

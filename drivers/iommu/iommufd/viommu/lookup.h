@@ -20,8 +20,10 @@ static inline int iommufd_vdevice_cmp_dev(const void *dev,
 static inline int iommufd_vdevice_cmp_node(struct rb_node *node,
 					   const struct rb_node *other)
 {
-	return iommufd_vdevice_cmp_dev(
-		rb_entry(node, struct iommufd_vdevice, node)->dev, other);
+	const struct iommufd_vdevice *vdev =
+		rb_entry(node, struct iommufd_vdevice, node);
+
+	return iommufd_vdevice_cmp_dev(vdev->dev, other);
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <linux/iommufd_viommu.h>
 
 #include "../iommufd_private.h"
+#include "veventq.h"
 
 /**
  * struct iommufd_viommu_obj - The object around a vIOMMU
@@ -40,6 +41,26 @@ struct iommufd_vdevice_obj {
 	struct iommufd_device *idev;
 	struct iommufd_vdevice vdev;
 };
+
+/**
+ * struct iommufd_veventq_obj - The object around a ring of events
+ * @obj: The iommufd object
+ * @ictx: The iommufd
+ * @viommu: The vIOMMU
+ * @filep: The file that user space reads from
+ * @read_lock: Serializes readers
+ * @ring: The events
+ */
+struct iommufd_veventq_obj {
+	struct iommufd_object obj;
+	struct iommufd_ctx *ictx;
+	struct iommufd_viommu_obj *viommu;
+	struct file *filep;
+	struct mutex read_lock;
+	struct iommufd_vevent_ring ring;
+};
+
+extern const struct iommufd_viommu_ops iommufd_viommu_default_ops;
 
 static inline struct iommufd_viommu_obj *
 to_viommu_obj(struct iommufd_viommu *viommu)

@@ -4,10 +4,11 @@
  *
  * Owns:	what the driver hangs on it (VMID and the like), the table of its
  *		virtual devices, a user of the nesting parent.
- * Held by:	its children, nested HWPTs and virtual devices, each one user.
- *		They find it without a lock: it cannot go before them.
+ * Held by:	its children, nested HWPTs, virtual devices and event queues, each
+ *		one user. They find it without a lock: it cannot go before them.
  * Locks:	none of its own but that of the virtual device table, see
- *		vdevice.c; everything else is constant once the object is visible.
+ *		vdevice.c, and that of the list of event queues, see report.c;
+ *		everything else is constant once the object is visible.
  * Dies:	by IOMMU_DESTROY when it has no child (-EBUSY before), or when the
  *		iommufd is closed. It does not die with any device.
  */
@@ -26,6 +27,8 @@ iommufd_viommu_find_ops(struct device *dev, u32 type)
 	for (; ops && *ops; ops++)
 		if ((*ops)->type == type)
 			return *ops;
+	if (type == IOMMU_VIOMMU_TYPE_DEFAULT)
+		return &iommufd_viommu_default_ops;
 	return NULL;
 }
 
@@ -36,7 +39,8 @@ void iommufd_viommu_destroy(struct iommufd_object *obj)
 	struct iommufd_viommu *viommu = &vobj->viommu;
 
 	WARN_ON(!xa_empty(&viommu->vdevs));
-	viommu->ops->release(viommu);
+	if (viommu->ops->release)
+		viommu->ops->release(viommu);
 	xa_destroy(&viommu->vdevs);
 	refcount_dec(&vobj->hwpt->common.obj.users);
 }
@@ -74,6 +78,8 @@ iommufd_viommu_create(struct iommufd_ctx *ictx,
 	viommu->parent = hwpt->common.domain;
 	xa_init_flags(&viommu->vdevs, XA_FLAGS_ACCOUNT);
 	viommu->devs = RB_ROOT;
+	INIT_LIST_HEAD(&viommu->vevents);
+	spin_lock_init(&viommu->vevents_lock);
 
 	rc = ops->init(viommu, dev, user_data);
 	if (rc) {
@@ -151,8 +157,8 @@ out_put_idev:
  * @obj: The object that user space named
  * @array: The commands; on return, how many of them are complete
  *
- * Returns -EINVAL if @obj is no vIOMMU, -EOPNOTSUPP if its driver executes no
- * commands.
+ * Return: what the driver says, -EINVAL if @obj is no vIOMMU, -EOPNOTSUPP if
+ * its driver executes no commands.
  */
 int iommufd_viommu_invalidate(struct iommufd_object *obj,
 			      struct iommu_user_data_array *array)

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The vEVENTQ object: what a physical IOMMU has to tell a VM
+ *
+ * Owns:	a ring of records, of the depth that user space asked for and
+ *		charged to it as a whole when it is allocated; a file; a user of
+ *		the vIOMMU.
+ * Held by:	its file, one user, until the file is closed.
+ * Locks:	the ring's, see veventq.h; read_lock makes readers go one after
+ *		the other and is held across accesses to user memory. Nobody but
+ *		readers takes it.
+ * Dies:	by IOMMU_DESTROY once the file is closed, or with the iommufd,
+ *		which the file keeps open.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/iommu.h>
+#include <linux/iommufd.h>
+#include <linux/mm.h>
+#include <linux/poll.h>
+#include <linux/uaccess.h>
+
+#include "private.h"
+
+#define IOMMUFD_VEVENTQ_MAX_DEPTH	(1U << 19)
+
+/* Copies the first record, which may be the mark of a loss; its size or 0 */
+static size_t iommufd_vevent_peek(struct iommufd_vevent_ring *ring,
+				  struct iommufd_vevent_header *record)
+{
+	size_t size = 0;
+
+	spin_lock(&ring->lock);
+	if (ring->count) {
+		size = ring->size;
+		memcpy(record, iommufd_vevent_at(ring, 0), size);
+	} else if (ring->lost) {
+		size = sizeof(*record);
+		record->flags = IOMMU_VEVENTQ_FLAG_LOST_EVENTS;
+		record->sequence = ring->lost_sequence;
+	}
+	spin_unlock(&ring->lock);
+	return size;
+}
+
+/*
+ * Drops what iommufd_vevent_peek() has copied. A loss that went on meanwhile is
+ * told once more, one that ended meanwhile shows in the sequence.
+ */
+static void iommufd_vevent_drop(struct iommufd_vevent_ring *ring,
+				const struct iommufd_vevent_header *record)
+{
+	spin_lock(&ring->lock);
+	if (record->flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS) {
+		if (ring->lost_sequence == record->sequence)
+			ring->lost = false;
+	} else {
+		ring->head++;
+		if (ring->head == ring->depth)
+			ring->head = 0;
+		ring->count--;
+	}
+	spin_unlock(&ring->lock);
+}
+
+static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
+					 size_t count, loff_t *ppos)
+{
+	u8 record[IOMMUFD_VEVENT_MAX_SIZE] __aligned(8);
+	struct iommufd_veventq_obj *vobj = filep->private_data;
+	size_t done = 0;
+	size_t size;
+	int rc = 0;
+
+	if (*ppos)
+		return -ESPIPE;
+	if (count < sizeof(struct iommufd_vevent_header))
+		return -EINVAL;
+
+	if (mutex_lock_interruptible(&vobj->read_lock))
+		return -EINTR;
+	while ((size = iommufd_vevent_peek(&vobj->ring, (void *)record))) {
+		if (size > count - done) {
+			rc = -EINVAL;
+			break;
+		}
+		if (copy_to_user(buf + done, record, size)) {
+			rc = -EFAULT;
+			break;
+		}
+		iommufd_vevent_drop(&vobj->ring, (void *)record);
+		done += size;
+	}
+	mutex_unlock(&vobj->read_lock);
+	return done ?: rc;
+}
+
+static __poll_t iommufd_veventq_fops_poll(struct file *filep,
+					  struct poll_table_struct *wait)
+{
+	struct iommufd_veventq_obj *vobj = filep->private_data;
+	struct iommufd_vevent_ring *ring = &vobj->ring;
+	__poll_t mask = 0;
+
+	poll_wait(filep, &ring->wait, wait);
+	spin_lock(&ring->lock);
+	if (ring->count || ring->lost)
+		mask = EPOLLIN | EPOLLRDNORM;
+	spin_unlock(&ring->lock);
+	return mask;
+}
+
+static int iommufd_veventq_fops_release(struct inode *inode, struct file *filep)
+{
+	struct iommufd_veventq_obj *vobj = filep->private_data;
+	struct iommufd_ctx *ictx = vobj->ictx;
+
+	/* The object may be freed as soon as it has one user less */
+	refcount_dec(&vobj->obj.users);
+	iommufd_ctx_put(ictx);
+	return 0;
+}
+
+/* Open for writing too, but nothing to write to: write() says EINVAL */
+static const struct file_operations iommufd_veventq_fops = {
+	.owner		= THIS_MODULE,
+	.read		= iommufd_veventq_fops_read,
+	.poll		= iommufd_veventq_fops_poll,
+	.release	= iommufd_veventq_fops_release,
+};
+
+void iommufd_veventq_destroy(struct iommufd_object *obj)
+{
+	struct iommufd_veventq_obj *vobj =
+		container_of(obj, struct iommufd_veventq_obj, obj);
+	struct iommufd_viommu *viommu = &vobj->viommu->viommu;
+
+	spin_lock(&viommu->vevents_lock);
+	list_del(&vobj->ring.item);
+	spin_unlock(&viommu->vevents_lock);
+
+	kvfree(vobj->ring.records);
+	mutex_destroy(&vobj->read_lock);
+	refcount_dec(&vobj->viommu->obj.users);
+}
+
+static const struct iommufd_veventq_type *
+iommufd_veventq_find_type(const struct iommufd_viommu_ops *ops, u32 type)
+{
+	const struct iommufd_veventq_type *t = ops->veventq_types;
+
+	for (; t && t->payload_size; t++)
+		if (t->type == type)
+			return t;
+	return NULL;
+}
+
+/* At most one queue of a type; from here on it takes events */
+static int iommufd_veventq_link(struct iommufd_viommu *viommu,
+				struct iommufd_vevent_ring *new)
+{
+	struct iommufd_vevent_ring *ring;
+	int rc = 0;
+
+	spin_lock(&viommu->vevents_lock);
+	list_for_each_entry(ring, &viommu->vevents, item) {
+		if (ring->type == new->type) {
+			rc = -EEXIST;
+			break;
+		}
+	}
+	if (!rc)
+		list_add_tail(&new->item, &viommu->vevents);
+	spin_unlock(&viommu->vevents_lock);
+	return rc;
+}
+
+static struct iommufd_veventq_obj *
+iommufd_veventq_create(struct iommufd_ctx *ictx,
+		       struct iommufd_viommu_obj *viommu,
+		       const struct iommufd_veventq_type *type, u32 depth)
+{
+	struct iommufd_veventq_obj *vobj;
+	struct iommufd_vevent_ring *ring;
+	int rc;
+
+	if (WARN_ON_ONCE(type->payload_size > IOMMUFD_VEVENT_MAX_PAYLOAD))
+		return ERR_PTR(-EOPNOTSUPP);
+
+	vobj = iommufd_object_alloc(ictx, vobj, IOMMUFD_OBJ_VEVENTQ);
+	if (IS_ERR(vobj))
+		return vobj;
+	vobj->ictx = ictx;
+	vobj->viommu = viommu;
+	mutex_init(&vobj->read_lock);
+
+	ring = &vobj->ring;
+	ring->type = type->type;
+	ring->size = sizeof(struct iommufd_vevent_header) + type->payload_size;
+	ring->depth = depth;
+	init_waitqueue_head(&ring->wait);
+	spin_lock_init(&ring->lock);
+
+	rc = -ENOMEM;
+	ring->records = kvcalloc(depth, ring->size, GFP_KERNEL_ACCOUNT);
+	if (!ring->records)
+		goto err_abort;
+
+	rc = iommufd_veventq_link(&viommu->viommu, ring);
+	if (rc)
+		goto err_free;
+	refcount_inc(&viommu->obj.users);
+	return vobj;
+
+err_free:
+	kvfree(ring->records);
+err_abort:
+	mutex_destroy(&vobj->read_lock);
+	iommufd_object_abort(ictx, &vobj->obj);
+	return ERR_PTR(rc);
+}
+
+static int iommufd_veventq_open(struct iommufd_veventq_obj *vobj)
+{
+	struct file *filep;
+
+	filep = anon_inode_getfile("[iommufd-viommu-event]",
+				   &iommufd_veventq_fops, vobj, O_RDWR);
+	if (IS_ERR(filep))
+		return PTR_ERR(filep);
+
+	refcount_inc(&vobj->obj.users);
+	iommufd_ctx_get(vobj->ictx);
+	vobj->filep = filep;
+	return 0;
+}
+
+int iommufd_veventq_alloc_ioctl(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_veventq_alloc *cmd = ucmd->cmd;
+	const struct iommufd_veventq_type *type;
+	struct iommufd_viommu_obj *viommu;
+	struct iommufd_veventq_obj *vobj;
+	int fdno;
+	int rc;
+
+	if (cmd->flags || cmd->__reserved)
+		return -EOPNOTSUPP;
+	if (cmd->type == IOMMU_VEVENTQ_TYPE_DEFAULT)
+		return -EOPNOTSUPP;
+	if (!cmd->veventq_depth ||
+	    cmd->veventq_depth > IOMMUFD_VEVENTQ_MAX_DEPTH)
+		return -EINVAL;
+
+	viommu = iommufd_get_viommu(ucmd, cmd->viommu_id);
+	if (IS_ERR(viommu))
+		return PTR_ERR(viommu);
+
+	type = iommufd_veventq_find_type(viommu->viommu.ops, cmd->type);
+	if (!type) {
+		rc = -EOPNOTSUPP;
+		goto out_put_viommu;
+	}
+
+	vobj = iommufd_veventq_create(ucmd->ictx, viommu, type,
+				      cmd->veventq_depth);
+	if (IS_ERR(vobj)) {
+		rc = PTR_ERR(vobj);
+		goto out_put_viommu;
+	}
+	rc = iommufd_veventq_open(vobj);
+	if (rc)
+		goto out_abort;
+
+	fdno = get_unused_fd_flags(O_CLOEXEC);
+	if (fdno < 0) {
+		rc = fdno;
+		goto out_abort;
+	}
+
+	cmd->out_veventq_id = vobj->obj.id;
+	cmd->out_veventq_fd = fdno;
+	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
+	if (rc)
+		goto out_put_fdno;
+
+	iommufd_object_finalize(ucmd->ictx, &vobj->obj);
+	fd_install(fdno, vobj->filep);
+	goto out_put_viommu;
+
+out_put_fdno:
+	put_unused_fd(fdno);
+out_abort:
+	iommufd_object_abort_and_destroy(ucmd->ictx, &vobj->obj);
+out_put_viommu:
+	iommufd_put_object(ucmd->ictx, &viommu->obj);
+	return rc;
+}
