@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A guest's stream table entries and commands in terms of the host's
+ * A guest's stream table entries and commands in terms of the host's, and the
+ * host's events in terms of the guest's
  *
  * Everything here is a function of values: no object, no lock, no hardware.
  * What a guest chooses reaches the hardware only through these functions, and
@@ -29,7 +30,7 @@
  * STE says EATS=0 sends no CMD_ATC_INV, so its device must not use ATS. Under a
  * bypass the host alone changes translations, and ATS is the host's choice.
  *
- * Returns 0, or -EIO for a field or a value that a guest may not have.
+ * Return: 0, or -EIO for a field or a value that a guest may not have.
  */
 int arm_smmu_vste_check(__le64 *vste, bool *enable_ats)
 {
@@ -81,13 +82,15 @@ void arm_smmu_make_nested_ste(struct arm_smmu_ste *target,
 			      const struct arm_smmu_ste *s2,
 			      const __le64 *vste, bool force_s1stalld)
 {
+	const u64 nested = FIELD_PREP(STRTAB_STE_0_CFG,
+				      STRTAB_STE_0_CFG_NESTED);
+
 	switch (FIELD_GET(STRTAB_STE_0_CFG, le64_to_cpu(vste[0]))) {
 	case STRTAB_STE_0_CFG_S1_TRANS:
 		*target = *s2;
 		target->data[0] = vste[0] & cpu_to_le64(VSTE_0_FIELDS &
 							~STRTAB_STE_0_CFG);
-		target->data[0] |= cpu_to_le64(FIELD_PREP(
-			STRTAB_STE_0_CFG, STRTAB_STE_0_CFG_NESTED));
+		target->data[0] |= cpu_to_le64(nested);
 		target->data[1] |= vste[1] & cpu_to_le64(VSTE_1_FIELDS &
 							 ~STRTAB_STE_1_EATS);
 		/* 5.2 MEV: a guest that faults in a loop fills one record */
@@ -117,7 +120,7 @@ EXPORT_SYMBOL_IF_KUNIT(arm_smmu_make_nested_ste);
  * change to, or away from, stage 2 alone under the VMID of the nested STE. What
  * the device can reach is at each moment that of @cur or @target.
  *
- * Returns false if the change needs no such step.
+ * Return: true if @between is to be installed first.
  */
 bool arm_smmu_ste_between(const struct arm_smmu_ste *cur,
 			  const struct arm_smmu_ste *target,
@@ -269,7 +272,7 @@ static bool arm_smmu_vcmd_ssid_ok(const struct arm_smmu_vcmd_caps *caps,
  * Fields that cannot hurt are left to the hardware: an address beyond the input
  * size hits nothing (4.1.7).
  *
- * Returns enum arm_smmu_vcmd_kind, or -EIO for a command that a guest may not
+ * Return: enum arm_smmu_vcmd_kind, or -EIO for a command that a guest may not
  * send or that the hardware may take for illegal.
  */
 int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
@@ -318,3 +321,59 @@ int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 	return -EIO;
 }
 EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_to_host);
+
+/**
+ * arm_smmu_event_to_guest() - Translate an event record for a guest
+ * @evt: The record
+ * @vsid: The virtual StreamID
+ * @vevt: The record for the guest
+ *
+ * A guest gets the events of its own stage 1 and of its own configuration.
+ * Those that carry host addresses, that stem from stage 2 or from the host's
+ * tables stay. A stalled transaction waits for the host's answer, not for the
+ * guest's.
+ *
+ * Stage-1 faults have CLASS IN: a fault on a fetch of the guest's tables is one
+ * of stage 2 (7.3.13), whatever S2 says. Of the other words only what those
+ * events define is passed on; IPA and STAG are unknown there.
+ *
+ * Return: true if the event is the guest's.
+ */
+bool arm_smmu_event_to_guest(const u64 *evt, u32 vsid, __le64 *vevt)
+{
+	u64 word0 = EVTQ_0_ID;
+	u64 word1 = 0;
+	u64 word2 = 0;
+
+	switch (FIELD_GET(EVTQ_0_ID, evt[0])) {
+	case EVT_ID_BAD_STE:
+	case EVT_ID_STREAM_DISABLED:
+	case EVT_ID_BAD_CD:
+		word0 |= EVTQ_0_SSV | EVTQ_0_SSID;
+		break;
+	case EVT_ID_BAD_SUBSTREAMID:
+		/* The SubstreamID is always valid here, and SSV is reserved */
+		word0 |= EVTQ_0_SSID;
+		break;
+	case EVT_ID_TRANSLATION_FAULT:
+	case EVT_ID_ADDR_SIZE_FAULT:
+	case EVT_ID_ACCESS_FAULT:
+	case EVT_ID_PERMISSION_FAULT:
+		if ((evt[1] & (EVTQ_1_STALL | EVTQ_1_S2)) ||
+		    FIELD_GET(EVTQ_1_CLASS, evt[1]) != EVTQ_1_CLASS_IN)
+			return false;
+		word0 |= EVTQ_0_SSV | EVTQ_0_SSID;
+		word1 = EVTQ_1_PnU | EVTQ_1_InD | EVTQ_1_RnW | EVTQ_1_CLASS;
+		word2 = EVTQ_2_ADDR;
+		break;
+	default:
+		return false;
+	}
+
+	vevt[0] = cpu_to_le64((evt[0] & word0) | FIELD_PREP(EVTQ_0_SID, vsid));
+	vevt[1] = cpu_to_le64(evt[1] & word1);
+	vevt[2] = cpu_to_le64(evt[2] & word2);
+	vevt[3] = 0;
+	return true;
+}
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_event_to_guest);

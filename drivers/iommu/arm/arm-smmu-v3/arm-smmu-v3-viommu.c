@@ -2,10 +2,10 @@
 /*
  * vIOMMU on the SMMUv3: a VM's slice of an SMMU
  *
- *	arm_smmu_domain (stage 2, its own VMID)  <---  arm_smmu_viommu (VMID)
- *		::viommus, under ::viommus_lock           ^
- *		::devices, under ::devices_lock            \
- *			master, nested                arm_smmu_nested_domain
+ *	arm_smmu_domain (stage 2)  <---  arm_smmu_viommu (a use of it, a VMID)
+ *		::devices, under ::devices_lock     ^
+ *			master, nested               \
+ *					    arm_smmu_nested_domain (guest STE)
  *
  * Owns:	a vIOMMU owns its VMID. ASIDs belong to the guest, whose vIOMMUs
  *		each have their own, so no two share a VMID.
@@ -13,18 +13,12 @@
  *		nested domain and virtual device. STEs with the VMID exist only
  *		while a device is attached to a nested domain.
  * Locks:	arm_smmu_asid_lock orders attaches of all devices, as elsewhere in
- *		the driver. viommus_lock orders vIOMMUs that come and go against
- *		changes of the stage 2: it is taken for writing around the list
- *		alone and for reading while the members are invalidated, in any
- *		context.
+ *		the driver; streams_mutex guards the way from a stream to the
+ *		vIOMMU that its events go to. For changes of the stage 2 see
+ *		arm-smmu-v3-viommu-s2.c.
  * Dies:	see the core; the VMID is flushed before it is given back.
- *
- * Why no change of the stage 2 is missed: it clears its descriptors first and
- * walks the list then. A vIOMMU that the walk does not find was added after, so
- * all STEs with its VMID are written after, and what the hardware walks for them
- * it reads after the descriptors were cleared. One that has left has flushed its
- * VMID after its last STE was gone.
  */
+#include <linux/io-pgtable.h>
 #include <linux/iommu.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
@@ -35,89 +29,15 @@
 /* Commands taken from user space at a time, leaves room for a CMD_SYNC */
 #define ARM_SMMU_VIOMMU_CHUNK	(CMDQ_BATCH_ENTRIES - 1)
 
-static int arm_smmu_viommu_issue(struct arm_smmu_device *smmu, u64 *cmds, int n,
-				 bool sync)
-{
-	/* Extra queues may not take all of these commands */
-	return arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, n, sync);
-}
-
-static void arm_smmu_viommu_tlbi(struct arm_smmu_viommu *viommu, u8 opcode)
-{
-	u64 cmd[CMDQ_ENT_DWORDS] = {
-		FIELD_PREP(CMDQ_0_OP, opcode) |
-			FIELD_PREP(CMDQ_TLBI_0_VMID, viommu->vmid),
-	};
-
-	arm_smmu_viommu_issue(viommu->smmu, cmd, 1, true);
-}
-
-/**
- * arm_smmu_viommus_inv_all() - The whole of a stage 2 has changed
- * @s2_parent: The stage 2
- *
- * Covers the TLB entries of all vIOMMUs on it. On return they are gone. The ATCs
- * of the devices are arm_smmu_atc_inv_domain()'s.
- */
-void arm_smmu_viommus_inv_all(struct arm_smmu_domain *s2_parent)
-{
-	struct arm_smmu_viommu *viommu;
-	unsigned long flags;
-
-	if (!s2_parent->nest_parent)
-		return;
-
-	read_lock_irqsave(&s2_parent->viommus_lock, flags);
-	list_for_each_entry(viommu, &s2_parent->viommus, s2_elm)
-		arm_smmu_viommu_tlbi(viommu, CMDQ_OP_TLBI_S12_VMALL);
-	read_unlock_irqrestore(&s2_parent->viommus_lock, flags);
-}
-
-/**
- * arm_smmu_viommus_inv_range() - A range of a stage 2 has changed
- * @s2_parent: The stage 2
- * @iova: Start of the range, in bytes
- * @size: Its size, in bytes
- * @granule: Size of one of its leaf entries, in bytes
- * @leaf: Only leaf entries have changed
- *
- * As arm_smmu_viommus_inv_all(). CMD_TLBI_S2_IPA need not remove entries that
- * combine both stages (4.4.3), and by which guest addresses these are found the
- * host cannot know: all of them go, after the stage-2 entries.
- */
-void arm_smmu_viommus_inv_range(struct arm_smmu_domain *s2_parent,
-				unsigned long iova, size_t size, size_t granule,
-				bool leaf)
-{
-	struct arm_smmu_viommu *viommu;
-	unsigned long flags;
-
-	if (!s2_parent->nest_parent)
-		return;
-
-	read_lock_irqsave(&s2_parent->viommus_lock, flags);
-	list_for_each_entry(viommu, &s2_parent->viommus, s2_elm) {
-		struct arm_smmu_cmdq_ent cmd = {
-			.opcode = CMDQ_OP_TLBI_S2_IPA,
-			.tlbi = {
-				.vmid = viommu->vmid,
-				.leaf = leaf,
-			},
-		};
-
-		__arm_smmu_tlb_inv_range(&cmd, iova, size, granule, s2_parent);
-		arm_smmu_viommu_tlbi(viommu, CMDQ_OP_TLBI_NH_ALL);
-	}
-	read_unlock_irqrestore(&s2_parent->viommus_lock, flags);
-}
-
 /*
  * A guest's stage 1 must not be able to make DMA incoherent: either stage 2
  * decides the memory type, or the root complex keeps coherent what comes.
  */
-static bool arm_smmu_nesting_coherent(struct arm_smmu_master *master)
+static bool arm_smmu_nesting_coherent(struct arm_smmu_master *master,
+				      struct arm_smmu_domain *s2)
 {
-	return (master->smmu->features & ARM_SMMU_FEAT_S2FWB) ||
+	return (io_pgtable_ops_to_pgtable(s2->pgtbl_ops)->cfg.quirks &
+		IO_PGTABLE_QUIRK_ARM_S2FWB) ||
 	       arm_smmu_master_canwbs(master);
 }
 
@@ -147,7 +67,7 @@ static void arm_smmu_make_nested_domain_ste(struct arm_smmu_ste *target,
 				    ats_enabled);
 	s2.data[2] &= ~cpu_to_le64(STRTAB_STE_2_S2VMID);
 	s2.data[2] |= cpu_to_le64(FIELD_PREP(STRTAB_STE_2_S2VMID,
-					     nested->viommu->vmid));
+					     nested->viommu->use.vmid));
 	arm_smmu_make_nested_ste(target, &s2, nested->ste, force_s1stalld);
 }
 
@@ -172,7 +92,8 @@ static int arm_smmu_attach_dev_nested(struct iommu_domain *domain,
 	struct arm_smmu_ste ste;
 	int ret;
 
-	if (viommu->smmu != master->smmu || !arm_smmu_nesting_coherent(master))
+	if (viommu->use.smmu != master->smmu ||
+	    !arm_smmu_nesting_coherent(master, viommu->s2_parent))
 		return -EINVAL;
 	if (arm_smmu_ssids_in_use(&master->cd_table))
 		return -EBUSY;
@@ -189,6 +110,8 @@ static int arm_smmu_attach_dev_nested(struct iommu_domain *domain,
 	if (ret)
 		goto out_unlock;
 
+	/* The first event can come before the commit */
+	arm_smmu_master_set_viommu(master, domain);
 	arm_smmu_make_nested_domain_ste(&ste, master, nested,
 					state.ats_enabled);
 	arm_smmu_install_ste_for_dev(master, &ste);
@@ -243,6 +166,70 @@ arm_smmu_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
 	return &nested->domain;
 }
 
+/* Events */
+
+/**
+ * arm_smmu_master_set_viommu() - Tell a master whose events it raises
+ * @master: The master
+ * @domain: The domain that it is, or is about to be, attached to
+ *
+ * The vIOMMU stays for as long as the nested domain is attached.
+ */
+void arm_smmu_master_set_viommu(struct arm_smmu_master *master,
+				struct iommu_domain *domain)
+{
+	struct arm_smmu_viommu *viommu = NULL;
+
+	if (domain->type == IOMMU_DOMAIN_NESTED)
+		viommu = to_smmu_nested_domain(domain)->viommu;
+	if (READ_ONCE(master->viommu) == viommu)
+		return;
+
+	mutex_lock(&master->smmu->streams_mutex);
+	WRITE_ONCE(master->viommu, viommu);
+	mutex_unlock(&master->smmu->streams_mutex);
+}
+
+/**
+ * arm_smmu_viommu_handle_evt() - Report an event to the VM that it belongs to
+ * @smmu: The SMMU
+ * @evt: The event record
+ *
+ * Return: 0 if the VM was told, or could have been had it read its earlier
+ * events; an error if the event is the host's.
+ */
+int arm_smmu_viommu_handle_evt(struct arm_smmu_device *smmu, const u64 *evt)
+{
+	struct iommu_vevent_arm_smmuv3 vevent;
+	struct arm_smmu_viommu *viommu;
+	struct arm_smmu_master *master;
+	u64 vsid;
+	int ret;
+
+	/* Most events of the host end here */
+	if (!arm_smmu_event_to_guest(evt, 0, vevent.evt))
+		return -EOPNOTSUPP;
+
+	mutex_lock(&smmu->streams_mutex);
+	ret = -EOPNOTSUPP;
+	master = arm_smmu_find_master(smmu, FIELD_GET(EVTQ_0_SID, evt[0]));
+	if (!master || !master->viommu)
+		goto out_unlock;
+
+	viommu = master->viommu;
+	ret = iommufd_viommu_virt_id(&viommu->core, master->dev, &vsid);
+	if (ret)
+		goto out_unlock;
+
+	arm_smmu_event_to_guest(evt, vsid, vevent.evt);
+	ret = iommufd_viommu_report_event(&viommu->core,
+					  IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+					  &vevent, sizeof(vevent));
+out_unlock:
+	mutex_unlock(&smmu->streams_mutex);
+	return ret;
+}
+
 /* Invalidation */
 
 /**
@@ -274,14 +261,16 @@ struct arm_smmu_viommu_batch {
 static int arm_smmu_viommu_batch_issue(struct arm_smmu_viommu_batch *batch,
 				       bool sync)
 {
+	struct arm_smmu_device *smmu = batch->viommu->use.smmu;
 	u32 n = batch->taken - batch->issued;
 	int ret;
 
 	if (!n && !(sync && batch->pending))
 		return 0;
 
-	ret = arm_smmu_viommu_issue(batch->viommu->smmu,
-				    batch->cmds[batch->issued], n, sync);
+	/* Extra queues may not take all of these commands */
+	ret = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq,
+					  batch->cmds[batch->issued], n, sync);
 	batch->issued += n;
 	batch->pending += n;
 	if (ret || !sync)
@@ -324,8 +313,8 @@ static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch)
 
 	le64_to_cpus(&cmd[0]);
 	le64_to_cpus(&cmd[1]);
-	kind = arm_smmu_vcmd_to_host(&batch->viommu->caps, batch->viommu->vmid,
-				     cmd);
+	kind = arm_smmu_vcmd_to_host(&batch->viommu->caps,
+				     batch->viommu->use.vmid, cmd);
 	switch (kind) {
 	case ARM_SMMU_VCMD_TLBI:
 		batch->tlbi = true;
@@ -382,6 +371,7 @@ static int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 					    struct iommu_user_data_array *array)
 {
 	struct arm_smmu_viommu_batch batch;
+	void __user *uptr = array->uptr;
 	u32 num = array->entry_num;
 	u32 taken = 0;
 	int sync_ret;
@@ -402,10 +392,9 @@ static int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 	batch.tlbi = false;
 
 	while (!ret && taken < num) {
-		ret = arm_smmu_viommu_batch_chunk(
-			&batch, array->uptr + (size_t)taken * array->entry_len,
-			num - taken);
+		ret = arm_smmu_viommu_batch_chunk(&batch, uptr, num - taken);
 		taken += batch.taken;
+		uptr += batch.taken * array->entry_len;
 	}
 
 	/* Those before a bad one count as done, so they must be complete */
@@ -426,14 +415,15 @@ static int arm_smmu_viommu_supported(struct device *dev)
 	/* The erratum needs a CMD_SYNC where a guest's batch has none */
 	if (smmu->options & ARM_SMMU_OPT_CMDQ_FORCE_SYNC)
 		return -EOPNOTSUPP;
-	if (!arm_smmu_nesting_coherent(master))
+	if (!(smmu->features & ARM_SMMU_FEAT_S2FWB) &&
+	    !arm_smmu_master_canwbs(master))
 		return -EOPNOTSUPP;
 	return 0;
 }
 
 static void arm_smmu_viommu_init_caps(struct arm_smmu_viommu *viommu)
 {
-	struct arm_smmu_device *smmu = viommu->smmu;
+	struct arm_smmu_device *smmu = viommu->use.smmu;
 	u32 idr5 = readl_relaxed(smmu->base + ARM_SMMU_IDR5);
 
 	viommu->caps.ril = smmu->features & ARM_SMMU_FEAT_RANGE_INV;
@@ -449,30 +439,24 @@ static int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	struct arm_smmu_domain *s2_parent = to_smmu_domain(core->parent);
 	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
-	struct arm_smmu_device *smmu = master->smmu;
-	int vmid;
+	int ret;
 
 	if (user_data)
 		return -EOPNOTSUPP;
-	if (s2_parent->smmu != smmu)
+	/* Another nesting parent, made for this device, would do in each case */
+	if (!arm_smmu_s2_fits(s2_parent, master->smmu) ||
+	    !arm_smmu_nesting_coherent(master, s2_parent))
 		return -EINVAL;
 	if (READ_ONCE(s2_parent->enforce_cache_coherency) &&
 	    !arm_smmu_master_canwbs(master))
 		return -EINVAL;
 
-	vmid = ida_alloc_range(&smmu->vmid_map, 1, (1 << smmu->vmid_bits) - 1,
-			       GFP_KERNEL);
-	if (vmid < 0)
-		return vmid;
+	ret = arm_smmu_s2_use_add(s2_parent, &viommu->use, master->smmu, true);
+	if (ret)
+		return ret;
 
-	viommu->smmu = smmu;
 	viommu->s2_parent = s2_parent;
-	viommu->vmid = vmid;
 	arm_smmu_viommu_init_caps(viommu);
-
-	write_lock_irq(&s2_parent->viommus_lock);
-	list_add_tail(&viommu->s2_elm, &s2_parent->viommus);
-	write_unlock_irq(&s2_parent->viommus_lock);
 	return 0;
 }
 
@@ -480,12 +464,7 @@ static void arm_smmu_viommu_release(struct iommufd_viommu *core)
 {
 	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
 
-	write_lock_irq(&viommu->s2_parent->viommus_lock);
-	list_del(&viommu->s2_elm);
-	write_unlock_irq(&viommu->s2_parent->viommus_lock);
-
-	arm_smmu_viommu_tlbi(viommu, CMDQ_OP_TLBI_S12_VMALL);
-	ida_free(&viommu->smmu->vmid_map, viommu->vmid);
+	arm_smmu_s2_use_del(viommu->s2_parent, &viommu->use);
 }
 
 static int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
@@ -505,10 +484,16 @@ static int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
 	return 0;
 }
 
+static const struct iommufd_veventq_type arm_smmu_veventq_types[] = {
+	{ IOMMU_VEVENTQ_TYPE_ARM_SMMUV3, sizeof(struct iommu_vevent_arm_smmuv3) },
+	{ }
+};
+
 static const struct iommufd_viommu_ops arm_smmu_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
 	.viommu_size = sizeof(struct arm_smmu_viommu),
 	.vdevice_size = sizeof(struct arm_smmu_vdevice),
+	.veventq_types = arm_smmu_veventq_types,
 	.supported = arm_smmu_viommu_supported,
 	.init = arm_smmu_viommu_init,
 	.release = arm_smmu_viommu_release,

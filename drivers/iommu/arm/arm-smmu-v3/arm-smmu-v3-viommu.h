@@ -38,21 +38,31 @@ enum arm_smmu_vcmd_kind {
 };
 
 /**
+ * struct arm_smmu_s2_use - A stage 2 on one SMMU under one VMID
+ * @s2_elm: In arm_smmu_domain::s2_uses, under its s2_uses_lock
+ * @smmu: The SMMU
+ * @vmid: The VMID. Used by no STE and clean in the TLB before and after the life
+ *        of the use.
+ * @nested: TLB entries may combine it with a stage 1
+ */
+struct arm_smmu_s2_use {
+	struct list_head s2_elm;
+	struct arm_smmu_device *smmu;
+	u16 vmid;
+	bool nested;
+};
+
+/**
  * struct arm_smmu_viommu - A VM's slice of an SMMU
  * @core: The core's part, must be first
- * @smmu: The SMMU
  * @s2_parent: The stage 2 of the VM, kept alive by @core
- * @s2_elm: In arm_smmu_domain::viommus of @s2_parent, under its viommus_lock
- * @vmid: The VMID of this slice alone. In use by no STE and clean in the TLB
- *        before and after the life of the vIOMMU.
- * @caps: What commands @smmu takes
+ * @use: The SMMU, and the VMID of this slice alone
+ * @caps: What commands the SMMU takes
  */
 struct arm_smmu_viommu {
 	struct iommufd_viommu core;
-	struct arm_smmu_device *smmu;
 	struct arm_smmu_domain *s2_parent;
-	struct list_head s2_elm;
-	u16 vmid;
+	struct arm_smmu_s2_use use;
 	struct arm_smmu_vcmd_caps caps;
 };
 
@@ -92,11 +102,18 @@ to_smmu_nested_domain(struct iommu_domain *domain)
 	return container_of(domain, struct arm_smmu_nested_domain, domain);
 }
 
+int arm_smmu_s2_use_add(struct arm_smmu_domain *s2, struct arm_smmu_s2_use *use,
+			struct arm_smmu_device *smmu, bool nested);
+void arm_smmu_s2_use_del(struct arm_smmu_domain *s2,
+			 struct arm_smmu_s2_use *use);
+bool arm_smmu_s2_fits(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu);
+
 /* Pure functions of values */
 int arm_smmu_vste_check(__le64 *vste, bool *enable_ats);
 void arm_smmu_make_nested_ste(struct arm_smmu_ste *target,
 			      const struct arm_smmu_ste *s2,
 			      const __le64 *vste, bool force_s1stalld);
+bool arm_smmu_event_to_guest(const u64 *evt, u32 vsid, __le64 *vevt);
 int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 			  u64 *cmd);
 

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The stage 2 of a VM on all the SMMUs and under all the VMIDs that use it
+ *
+ *	arm_smmu_domain (nesting parent: tables, its own SMMU and VMID)
+ *	   ::s2_uses ---> arm_smmu_s2_use (SMMU, VMID)
+ *			    in an arm_smmu_viommu: the vIOMMU's VMID
+ *			    by itself: plain attachments behind another SMMU
+ *
+ * Owns:	the uses for plain attachments, from the first such attachment to
+ *		the end of the domain. A vIOMMU owns its own.
+ * Locks:	s2_uses_lock orders uses that come and go against changes of the
+ *		tables: taken for writing around the list alone and for reading
+ *		while the members are invalidated, in any context.
+ *		arm_smmu_domain::init_mutex serializes the plain ones.
+ *
+ * Why no change of the tables is missed: it clears the descriptors first and
+ * walks the list then. A use that the walk does not find was added after, so all
+ * STEs with its VMID are written after, and what the hardware walks for them it
+ * reads after the descriptors were cleared. A use that has left has flushed its
+ * VMID after its last STE was gone.
+ */
+#include <linux/io-pgtable.h>
+
+#include "arm-smmu-v3-viommu.h"
+
+static void arm_smmu_s2_use_tlbi(struct arm_smmu_s2_use *use, u8 opcode)
+{
+	u64 cmd[CMDQ_ENT_DWORDS] = {
+		FIELD_PREP(CMDQ_0_OP, opcode) |
+			FIELD_PREP(CMDQ_TLBI_0_VMID, use->vmid),
+	};
+
+	arm_smmu_cmdq_issue_cmdlist(use->smmu, &use->smmu->cmdq, cmd, 1, true);
+}
+
+/**
+ * arm_smmu_s2_use_add() - Take a VMID for a stage 2 on an SMMU
+ * @s2: The stage 2, a nesting parent that fits @smmu
+ * @use: The use
+ * @smmu: The SMMU
+ * @nested: Stage 1 goes on top of it
+ *
+ * Return: 0, -ENOSPC if the SMMU has no VMID left, -ENOMEM.
+ */
+int arm_smmu_s2_use_add(struct arm_smmu_domain *s2, struct arm_smmu_s2_use *use,
+			struct arm_smmu_device *smmu, bool nested)
+{
+	int vmid;
+
+	/* VMID 0 is that of STEs without a stage 2 */
+	vmid = ida_alloc_range(&smmu->vmid_map, 1, (1 << smmu->vmid_bits) - 1,
+			       GFP_KERNEL);
+	if (vmid < 0)
+		return vmid;
+
+	use->smmu = smmu;
+	use->vmid = vmid;
+	use->nested = nested;
+	write_lock_irq(&s2->s2_uses_lock);
+	list_add_tail(&use->s2_elm, &s2->s2_uses);
+	write_unlock_irq(&s2->s2_uses_lock);
+	return 0;
+}
+
+/**
+ * arm_smmu_s2_use_del() - Give a VMID back
+ * @s2: The stage 2
+ * @use: A use of it whose VMID is in no STE any more
+ */
+void arm_smmu_s2_use_del(struct arm_smmu_domain *s2,
+			 struct arm_smmu_s2_use *use)
+{
+	write_lock_irq(&s2->s2_uses_lock);
+	list_del(&use->s2_elm);
+	write_unlock_irq(&s2->s2_uses_lock);
+
+	arm_smmu_s2_use_tlbi(use, CMDQ_OP_TLBI_S12_VMALL);
+	ida_free(&use->smmu->vmid_map, use->vmid);
+}
+
+/**
+ * arm_smmu_s2_fits() - Can an SMMU walk a stage 2 that was made for another?
+ * @s2: The stage 2
+ * @smmu: The SMMU
+ *
+ * Return: true if the page table's granule, sizes, coherence and attributes are
+ * all ones that @smmu has.
+ */
+bool arm_smmu_s2_fits(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
+{
+	const struct io_pgtable_cfg *cfg;
+
+	if (s2->smmu == smmu)
+		return true;
+
+	cfg = &io_pgtable_ops_to_pgtable(s2->pgtbl_ops)->cfg;
+	if (!(smmu->features & ARM_SMMU_FEAT_TRANS_S2) ||
+	    (s2->domain.pgsize_bitmap & ~smmu->pgsize_bitmap))
+		return false;
+	if (cfg->ias > smmu->ias || cfg->oas > smmu->oas)
+		return false;
+	if ((cfg->quirks & IO_PGTABLE_QUIRK_ARM_S2FWB) &&
+	    !(smmu->features & ARM_SMMU_FEAT_S2FWB))
+		return false;
+	return cfg->coherent_walk ==
+	       !!(smmu->features & ARM_SMMU_FEAT_COHERENCY);
+}
+
+/* The plain use on @smmu other than the domain's own */
+static struct arm_smmu_s2_use *arm_smmu_s2_find(struct arm_smmu_domain *s2,
+						struct arm_smmu_device *smmu)
+{
+	struct arm_smmu_s2_use *use, *found = NULL;
+	unsigned long flags;
+
+	read_lock_irqsave(&s2->s2_uses_lock, flags);
+	list_for_each_entry(use, &s2->s2_uses, s2_elm) {
+		if (!use->nested && use->smmu == smmu) {
+			found = use;
+			break;
+		}
+	}
+	read_unlock_irqrestore(&s2->s2_uses_lock, flags);
+	return found;
+}
+
+/**
+ * arm_smmu_s2_join() - Attach devices behind another SMMU to a stage 2
+ * @s2: The domain
+ * @smmu: The SMMU, not the one that @s2 was made for
+ *
+ * Return: 0, -EINVAL if @s2 cannot be used there, or that of
+ * arm_smmu_s2_use_add().
+ */
+int arm_smmu_s2_join(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
+{
+	struct arm_smmu_s2_use *use;
+	int ret;
+
+	lockdep_assert_held(&s2->init_mutex);
+
+	if (!s2->nest_parent || !arm_smmu_s2_fits(s2, smmu))
+		return -EINVAL;
+	if (arm_smmu_s2_find(s2, smmu))
+		return 0;
+
+	use = kzalloc(sizeof(*use), GFP_KERNEL_ACCOUNT);
+	if (!use)
+		return -ENOMEM;
+	ret = arm_smmu_s2_use_add(s2, use, smmu, false);
+	if (ret)
+		kfree(use);
+	return ret;
+}
+
+/**
+ * arm_smmu_s2_free_uses() - End the plain uses with their domain
+ * @s2: The domain, to which no device is attached
+ */
+void arm_smmu_s2_free_uses(struct arm_smmu_domain *s2)
+{
+	struct arm_smmu_s2_use *use, *next;
+
+	list_for_each_entry_safe(use, next, &s2->s2_uses, s2_elm) {
+		arm_smmu_s2_use_del(s2, use);
+		kfree(use);
+	}
+}
+
+/**
+ * arm_smmu_s2_vmid() - The VMID of plain attachments to a stage 2
+ * @s2: The domain
+ * @smmu: An SMMU that a device is attached behind
+ *
+ * Return: the VMID; 0, which no stage 2 has, if nothing is attached there.
+ */
+u16 arm_smmu_s2_vmid(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
+{
+	struct arm_smmu_s2_use *use;
+
+	if (!s2->nest_parent || s2->smmu == smmu)
+		return s2->s2_cfg.vmid;
+	use = arm_smmu_s2_find(s2, smmu);
+	return use ? use->vmid : 0;
+}
+
+/**
+ * arm_smmu_s2_inv_all() - The whole of a stage 2 has changed
+ * @s2: The stage 2
+ *
+ * Covers the TLB entries of all its uses. On return they are gone. The ATCs of
+ * the devices are arm_smmu_atc_inv_domain()'s.
+ */
+void arm_smmu_s2_inv_all(struct arm_smmu_domain *s2)
+{
+	struct arm_smmu_s2_use *use;
+	unsigned long flags;
+
+	if (!s2->nest_parent)
+		return;
+
+	read_lock_irqsave(&s2->s2_uses_lock, flags);
+	list_for_each_entry(use, &s2->s2_uses, s2_elm)
+		arm_smmu_s2_use_tlbi(use, CMDQ_OP_TLBI_S12_VMALL);
+	read_unlock_irqrestore(&s2->s2_uses_lock, flags);
+}
+
+/**
+ * arm_smmu_s2_inv_range() - A range of a stage 2 has changed
+ * @s2: The stage 2
+ * @iova: Start of the range, in bytes
+ * @size: Its size, in bytes
+ * @granule: Size of one of its leaf entries, in bytes
+ * @leaf: Only leaf entries have changed
+ *
+ * As arm_smmu_s2_inv_all(). CMD_TLBI_S2_IPA need not remove entries that combine
+ * both stages (4.4.3), and by which guest addresses these are found the host
+ * cannot know: all of them go, after the stage-2 entries.
+ */
+void arm_smmu_s2_inv_range(struct arm_smmu_domain *s2, unsigned long iova,
+			   size_t size, size_t granule, bool leaf)
+{
+	struct arm_smmu_s2_use *use;
+	unsigned long flags;
+
+	if (!s2->nest_parent)
+		return;
+
+	read_lock_irqsave(&s2->s2_uses_lock, flags);
+	list_for_each_entry(use, &s2->s2_uses, s2_elm) {
+		struct arm_smmu_cmdq_ent cmd = {
+			.opcode = CMDQ_OP_TLBI_S2_IPA,
+			.tlbi = {
+				.vmid = use->vmid,
+				.leaf = leaf,
+			},
+		};
+
+		__arm_smmu_tlb_inv_range(use->smmu, &cmd, iova, size, granule,
+					 s2);
+		if (use->nested)
+			arm_smmu_s2_use_tlbi(use, CMDQ_OP_TLBI_NH_ALL);
+	}
+	read_unlock_irqrestore(&s2->s2_uses_lock, flags);
+}
