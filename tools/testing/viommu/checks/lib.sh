@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by the checks: places, and a result a line in TAP.
+
+set -euo pipefail
+top=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../../../..")
+viommu=$top/tools/testing/viommu
+tree=$top/build/linux
+cd "$top"
+
+tests=0
+
+# result STATUS NAME [WHY]
+result()
+{
+	tests=$((tests + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $tests $2"
+	else
+		echo "not ok $tests $2${3:+ # $3}"
+	fi
+}
+
+# try NAME COMMAND...: ok if the command succeeds, its last line tells why not
+try()
+{
+	local name=$1 log status=0
+	shift
+	log=$(mktemp)
+	"$@" >"$log" 2>&1 || status=$?
+	[ "$status" = 0 ] || sed 's/^/# /' "$log" | tail -n 40
+	result "$status" "$name" "$(tail -n 1 "$log")"
+	rm -f "$log"
+}
+
+# empty NAME COMMAND...: ok if the command has nothing to say
+empty()
+{
+	local name=$1 log status=0
+	shift
+	log=$(mktemp)
+	"$@" >"$log" 2>&1 || true
+	if [ -s "$log" ]; then
+		status=1
+		sed 's/^/# /' "$log" | head -n 40
+	fi
+	result "$status" "$name"
+	rm -f "$log"
+}
+
+plan()
+{
+	echo "1..$tests"
+}
