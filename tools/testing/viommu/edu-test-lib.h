@@ -16,7 +16,6 @@
 
 #define BIT(n)			(1ULL << (n))
 #define GENMASK(high, low)	((~0ULL >> (63 - (high))) & (~0ULL << (low)))
-#define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
 #define PAGE_SIZE		4096UL
 
 /*

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a guest's commands and stream table entries become on the host
+ * What a guest's commands and stream table entries become on the host, and the
+ * host's events in the guest
  *
  * Fields are numbers of the architecture here (Arm IHI 0070), not the masks of
  * the driver: with those, a wrong mask would expect its own mistake.
@@ -1405,6 +1406,93 @@ static void ste_test_between_other_s2(struct kunit *test)
 	}
 }
 
+/* Events: chapter 7 */
+
+#define EVT0_SSV	BIT_ULL(11)
+#define EVT0_SSID	GENMASK_ULL(31, 12)
+#define EVT1_STALL	BIT_ULL(31)
+#define EVT1_S2		BIT_ULL(39)
+#define EVT1_CLASS_IN	BIT_ULL(41)
+#define EVT1_CLASS_TT	BIT_ULL(40)
+#define EVT1_ACCESS	GENMASK_ULL(35, 33)
+
+#define EVT_VSID	0xabcd0123
+
+/* Which fields of an event a guest sees, besides its number and StreamID */
+struct event_row {
+	u8 id;
+	u64 fields[3];
+};
+
+static const struct event_row event_rows[] = {
+	{ 0x04, { EVT0_SSV | EVT0_SSID } },
+	{ 0x06, { EVT0_SSV | EVT0_SSID } },
+	{ 0x08, { EVT0_SSID } },
+	{ 0x0a, { EVT0_SSV | EVT0_SSID } },
+	{ 0x10, { EVT0_SSV | EVT0_SSID, EVT1_ACCESS | EVT1_CLASS_IN, U64_MAX } },
+	{ 0x11, { EVT0_SSV | EVT0_SSID, EVT1_ACCESS | EVT1_CLASS_IN, U64_MAX } },
+	{ 0x12, { EVT0_SSV | EVT0_SSID, EVT1_ACCESS | EVT1_CLASS_IN, U64_MAX } },
+	{ 0x13, { EVT0_SSV | EVT0_SSID, EVT1_ACCESS | EVT1_CLASS_IN, U64_MAX } },
+};
+
+static const struct event_row *event_find(u8 id)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(event_rows); i++)
+		if (event_rows[i].id == id)
+			return &event_rows[i];
+	return NULL;
+}
+
+/* Every number of event, with all other bits set that do not keep it here */
+static void event_test_numbers(struct kunit *test)
+{
+	unsigned int id, i;
+
+	for (id = 0; id < 256; id++) {
+		const struct event_row *row = event_find(id);
+		u64 evt[4] = { ~0xffULL | id,
+			       ~(EVT1_STALL | EVT1_S2 | EVT1_CLASS_TT), U64_MAX,
+			       U64_MAX };
+		__le64 vevt[4] = {};
+
+		KUNIT_ASSERT_EQ_MSG(test, !!row,
+				    arm_smmu_event_to_guest(evt, EVT_VSID, vevt),
+				    "event %#x", id);
+		if (!row)
+			continue;
+		KUNIT_EXPECT_EQ(test, le64_to_cpu(vevt[0]),
+				id | row->fields[0] | (u64)EVT_VSID << 32);
+		for (i = 1; i < 3; i++)
+			KUNIT_EXPECT_EQ(test, le64_to_cpu(vevt[i]),
+					row->fields[i]);
+		KUNIT_EXPECT_EQ(test, le64_to_cpu(vevt[3]), 0);
+	}
+}
+
+/* A fault of stage 2, of a table fetch or of a stalled transaction stays */
+static void event_test_faults(struct kunit *test)
+{
+	unsigned int id, i;
+
+	for (id = 0x10; id <= 0x13; id++) {
+		for (i = 0; i < 16; i++) {
+			u64 class = i & 3;
+			u64 evt[4] = { id, class << 40 };
+			__le64 vevt[4];
+
+			if (i & 4)
+				evt[1] |= EVT1_S2;
+			if (i & 8)
+				evt[1] |= EVT1_STALL;
+			KUNIT_EXPECT_EQ_MSG(test, i == 2,
+					    arm_smmu_event_to_guest(evt, 0, vevt),
+					    "event %#x word 1 %#llx", id, evt[1]);
+		}
+	}
+}
+
 static struct kunit_case arm_smmu_v3_viommu_test_cases[] = {
 	KUNIT_CASE(vcmd_test_examples),
 	KUNIT_CASE(vcmd_test_opcodes),
@@ -1430,6 +1518,8 @@ static struct kunit_case arm_smmu_v3_viommu_test_cases[] = {
 	KUNIT_CASE(ste_test_changes_eats_to_stall),
 	KUNIT_CASE(ste_test_between),
 	KUNIT_CASE(ste_test_between_other_s2),
+	KUNIT_CASE(event_test_numbers),
+	KUNIT_CASE(event_test_faults),
 	{},
 };
 
