@@ -339,32 +339,48 @@ static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch)
 	return 0;
 }
 
+/* Returns how many of @n commands at @uptr there are */
+static u32 arm_smmu_viommu_batch_copy(struct arm_smmu_viommu_batch *batch,
+				      const void __user *uptr, u32 n)
+{
+	const size_t size = sizeof(batch->cmds[0]);
+	u32 i;
+
+	if (!copy_from_user(batch->cmds, uptr, n * size))
+		return n;
+
+	/* How far that came is not exact to the byte */
+	for (i = 0; i < n; i++)
+		if (copy_from_user(batch->cmds[i], uptr + i * size, size))
+			break;
+	return i;
+}
+
 /* Take up to a chunk of @left commands at @uptr, issue them unless the last */
 static int arm_smmu_viommu_batch_chunk(struct arm_smmu_viommu_batch *batch,
 				       const void __user *uptr, u32 left)
 {
-	u32 n = min_t(u32, left, ARM_SMMU_VIOMMU_CHUNK);
-	unsigned long missing;
+	u32 want = min_t(u32, left, ARM_SMMU_VIOMMU_CHUNK);
+	u32 n;
 	int ret;
+
+	batch->taken = 0;
+	batch->issued = 0;
+	batch->vsid_known = false;
 
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	cond_resched();
 
-	missing = copy_from_user(batch->cmds, uptr, n * sizeof(batch->cmds[0]));
-	n -= DIV_ROUND_UP(missing, sizeof(batch->cmds[0]));
-
-	batch->taken = 0;
-	batch->issued = 0;
-	batch->vsid_known = false;
+	n = arm_smmu_viommu_batch_copy(batch, uptr, want);
 	while (batch->taken < n) {
 		ret = arm_smmu_viommu_batch_take(batch);
 		if (ret)
 			return ret;
 	}
-	if (missing)
+	if (n < want)
 		return -EFAULT;
-	return arm_smmu_viommu_batch_issue(batch, false);
+	return want < left ? arm_smmu_viommu_batch_issue(batch, false) : 0;
 }
 
 static int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
