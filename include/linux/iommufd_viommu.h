@@ -5,7 +5,8 @@
  * A vIOMMU is one VM's slice of one physical IOMMU. A driver lists the types of
  * vIOMMU it offers in &struct iommu_ops.viommu_types. It embeds the structures
  * of this file at the start of its own and says how large those are; the core
- * allocates, numbers, counts and frees them.
+ * allocates, numbers, counts and frees them. A driver without such a list has
+ * the default type, which the core manages, if it can allocate nested domains.
  */
 #ifndef __LINUX_IOMMUFD_VIOMMU_H
 #define __LINUX_IOMMUFD_VIOMMU_H
@@ -44,9 +45,9 @@ struct iommufd_viommu {
 	struct xarray vdevs;
 	/* The same virtual devices, ordered by their device */
 	struct rb_root devs;
-	/* Of struct iommufd_vevent_ring, under the lock */
+	/* Of struct iommufd_vevent_ring */
 	struct list_head vevents;
-	spinlock_t vevents_lock;
+	spinlock_t vevents_lock; /* guards vevents */
 };
 
 /**
@@ -157,6 +158,8 @@ static inline void iommufd_viommu_unlock_vdevs(struct iommufd_viommu *viommu)
 }
 
 #ifdef CONFIG_IOMMUFD_VIOMMU
+extern const struct iommufd_viommu_ops iommufd_viommu_default_ops;
+
 struct iommufd_vdevice *iommufd_viommu_find_vdevice(struct iommufd_viommu *viommu,
 						    u64 virt_id);
 int iommufd_viommu_virt_id(struct iommufd_viommu *viommu, struct device *dev,

@@ -11,6 +11,9 @@
 #ifndef _UAPI_IOMMUFD_VIOMMU_H
 #define _UAPI_IOMMUFD_VIOMMU_H
 
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
 /**
  * enum iommu_viommu_type - Virtual IOMMU Type
  * @IOMMU_VIOMMU_TYPE_DEFAULT: Managed by the core, no driver involved
@@ -168,7 +171,7 @@ struct iommu_veventq_alloc {
  *                                  payload follows.
  */
 enum iommu_veventq_flag {
-	IOMMU_VEVENTQ_FLAG_LOST_EVENTS = (1U << 0),
+	IOMMU_VEVENTQ_FLAG_LOST_EVENTS = 1U << 0,
 };
 
 /**
@@ -268,7 +271,13 @@ enum iommu_hw_info_arm_smmuv3_flags {
  * Any other command, a field that the hardware does not have, a reserved bit or
  * a virtual StreamID without a virtual device fails with -EIO. entry_num then
  * is the index of that command: all before it are complete, none after it was
- * started. The return of the ioctl is the CMD_SYNC of the batch.
+ * started. The return of the ioctl is the CMD_SYNC of the batch. Commands take
+ * effect as if a CMD_SYNC stood wherever the order matters to a guest: a CFGI
+ * before a TLBI before a CMD_ATC_INV.
+ *
+ * The entry_len of &struct iommu_hwpt_invalidate is the size of this structure,
+ * no more and no less. A CMD_ATC_INV for a device whose ATS is off succeeds and
+ * is not sent: there is nothing to invalidate.
  */
 struct iommu_viommu_arm_smmuv3_invalidate {
 	__aligned_le64 cmd[2];

@@ -325,8 +325,7 @@ EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_to_host);
 /**
  * arm_smmu_event_to_guest() - Translate an event record for a guest
  * @evt: The record
- * @vsid: The virtual StreamID
- * @vevt: The record for the guest
+ * @vevt: The record for the guest, all but its StreamID, which is 0
  *
  * A guest gets the events of its own stage 1 and of its own configuration.
  * Those that carry host addresses, that stem from stage 2 or from the host's
@@ -339,7 +338,7 @@ EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_to_host);
  *
  * Return: true if the event is the guest's.
  */
-bool arm_smmu_event_to_guest(const u64 *evt, u32 vsid, __le64 *vevt)
+bool arm_smmu_event_to_guest(const u64 *evt, __le64 *vevt)
 {
 	u64 word0 = EVTQ_0_ID;
 	u64 word1 = 0;
@@ -370,7 +369,7 @@ bool arm_smmu_event_to_guest(const u64 *evt, u32 vsid, __le64 *vevt)
 		return false;
 	}
 
-	vevt[0] = cpu_to_le64((evt[0] & word0) | FIELD_PREP(EVTQ_0_SID, vsid));
+	vevt[0] = cpu_to_le64(evt[0] & word0);
 	vevt[1] = cpu_to_le64(evt[1] & word1);
 	vevt[2] = cpu_to_le64(evt[2] & word2);
 	vevt[3] = 0;

@@ -11,7 +11,8 @@
  *		the end of the domain. A vIOMMU owns its own.
  * Locks:	s2_uses_lock orders uses that come and go against changes of the
  *		tables: taken for writing around the list alone and for reading
- *		while the members are invalidated, in any context.
+ *		while the members are invalidated. A nesting parent is iommufd's,
+ *		which changes it where it may sleep, so this can be a semaphore.
  *		arm_smmu_domain::init_mutex serializes the plain ones.
  *
  * Why no change of the tables is missed: it clears the descriptors first and
@@ -57,9 +58,9 @@ int arm_smmu_s2_use_add(struct arm_smmu_domain *s2, struct arm_smmu_s2_use *use,
 	use->smmu = smmu;
 	use->vmid = vmid;
 	use->nested = nested;
-	write_lock_irq(&s2->s2_uses_lock);
+	down_write(&s2->s2_uses_lock);
 	list_add_tail(&use->s2_elm, &s2->s2_uses);
-	write_unlock_irq(&s2->s2_uses_lock);
+	up_write(&s2->s2_uses_lock);
 	return 0;
 }
 
@@ -71,9 +72,9 @@ int arm_smmu_s2_use_add(struct arm_smmu_domain *s2, struct arm_smmu_s2_use *use,
 void arm_smmu_s2_use_del(struct arm_smmu_domain *s2,
 			 struct arm_smmu_s2_use *use)
 {
-	write_lock_irq(&s2->s2_uses_lock);
+	down_write(&s2->s2_uses_lock);
 	list_del(&use->s2_elm);
-	write_unlock_irq(&s2->s2_uses_lock);
+	up_write(&s2->s2_uses_lock);
 
 	arm_smmu_s2_use_tlbi(use, CMDQ_OP_TLBI_S12_VMALL);
 	ida_free(&use->smmu->vmid_map, use->vmid);
@@ -112,29 +113,32 @@ static struct arm_smmu_s2_use *arm_smmu_s2_find(struct arm_smmu_domain *s2,
 						struct arm_smmu_device *smmu)
 {
 	struct arm_smmu_s2_use *use, *found = NULL;
-	unsigned long flags;
 
-	read_lock_irqsave(&s2->s2_uses_lock, flags);
+	down_read(&s2->s2_uses_lock);
 	list_for_each_entry(use, &s2->s2_uses, s2_elm) {
 		if (!use->nested && use->smmu == smmu) {
 			found = use;
 			break;
 		}
 	}
-	read_unlock_irqrestore(&s2->s2_uses_lock, flags);
+	up_read(&s2->s2_uses_lock);
 	return found;
 }
 
 /**
- * arm_smmu_s2_join() - Attach devices behind another SMMU to a stage 2
+ * arm_smmu_s2_join() - Prepare to attach a device behind another SMMU
  * @s2: The domain
- * @smmu: The SMMU, not the one that @s2 was made for
+ * @master: The device, behind another SMMU than @s2 was made for
  *
- * Return: 0, -EINVAL if @s2 cannot be used there, or that of
- * arm_smmu_s2_use_add().
+ * Refuses what the attach would refuse later, so that no use is left behind but
+ * where memory runs out.
+ *
+ * Return: 0, -EINVAL if @s2 cannot be used there, -EBUSY if the device has
+ * PASIDs of the host, or that of arm_smmu_s2_use_add().
  */
-int arm_smmu_s2_join(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
+int arm_smmu_s2_join(struct arm_smmu_domain *s2, struct arm_smmu_master *master)
 {
+	struct arm_smmu_device *smmu = master->smmu;
 	struct arm_smmu_s2_use *use;
 	int ret;
 
@@ -142,6 +146,11 @@ int arm_smmu_s2_join(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
 
 	if (!s2->nest_parent || !arm_smmu_s2_fits(s2, smmu))
 		return -EINVAL;
+	if (READ_ONCE(s2->enforce_cache_coherency) &&
+	    !arm_smmu_master_canwbs(master))
+		return -EINVAL;
+	if (arm_smmu_ssids_in_use(&master->cd_table))
+		return -EBUSY;
 	if (arm_smmu_s2_find(s2, smmu))
 		return 0;
 
@@ -157,6 +166,9 @@ int arm_smmu_s2_join(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
 /**
  * arm_smmu_s2_free_uses() - End the plain uses with their domain
  * @s2: The domain, to which no device is attached
+ *
+ * Freeing the page table has flushed their VMIDs already; they are given back by
+ * the one rule for all VMIDs nevertheless.
  */
 void arm_smmu_s2_free_uses(struct arm_smmu_domain *s2)
 {
@@ -195,15 +207,14 @@ u16 arm_smmu_s2_vmid(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
 void arm_smmu_s2_inv_all(struct arm_smmu_domain *s2)
 {
 	struct arm_smmu_s2_use *use;
-	unsigned long flags;
 
 	if (!s2->nest_parent)
 		return;
 
-	read_lock_irqsave(&s2->s2_uses_lock, flags);
+	down_read(&s2->s2_uses_lock);
 	list_for_each_entry(use, &s2->s2_uses, s2_elm)
 		arm_smmu_s2_use_tlbi(use, CMDQ_OP_TLBI_S12_VMALL);
-	read_unlock_irqrestore(&s2->s2_uses_lock, flags);
+	up_read(&s2->s2_uses_lock);
 }
 
 /**
@@ -222,12 +233,11 @@ void arm_smmu_s2_inv_range(struct arm_smmu_domain *s2, unsigned long iova,
 			   size_t size, size_t granule, bool leaf)
 {
 	struct arm_smmu_s2_use *use;
-	unsigned long flags;
 
 	if (!s2->nest_parent)
 		return;
 
-	read_lock_irqsave(&s2->s2_uses_lock, flags);
+	down_read(&s2->s2_uses_lock);
 	list_for_each_entry(use, &s2->s2_uses, s2_elm) {
 		struct arm_smmu_cmdq_ent cmd = {
 			.opcode = CMDQ_OP_TLBI_S2_IPA,
@@ -242,5 +252,5 @@ void arm_smmu_s2_inv_range(struct arm_smmu_domain *s2, unsigned long iova,
 		if (use->nested)
 			arm_smmu_s2_use_tlbi(use, CMDQ_OP_TLBI_NH_ALL);
 	}
-	read_unlock_irqrestore(&s2->s2_uses_lock, flags);
+	up_read(&s2->s2_uses_lock);
 }

@@ -1416,9 +1416,7 @@ static void ste_test_between_other_s2(struct kunit *test)
 #define EVT1_CLASS_TT	BIT_ULL(40)
 #define EVT1_ACCESS	GENMASK_ULL(35, 33)
 
-#define EVT_VSID	0xabcd0123
-
-/* Which fields of an event a guest sees, besides its number and StreamID */
+/* Which fields of an event a guest sees, besides its number */
 struct event_row {
 	u8 id;
 	u64 fields[3];
@@ -1458,12 +1456,12 @@ static void event_test_numbers(struct kunit *test)
 		__le64 vevt[4] = {};
 
 		KUNIT_ASSERT_EQ_MSG(test, !!row,
-				    arm_smmu_event_to_guest(evt, EVT_VSID, vevt),
+				    arm_smmu_event_to_guest(evt, vevt),
 				    "event %#x", id);
 		if (!row)
 			continue;
 		KUNIT_EXPECT_EQ(test, le64_to_cpu(vevt[0]),
-				id | row->fields[0] | (u64)EVT_VSID << 32);
+				id | row->fields[0]);
 		for (i = 1; i < 3; i++)
 			KUNIT_EXPECT_EQ(test, le64_to_cpu(vevt[i]),
 					row->fields[i]);
@@ -1487,7 +1485,7 @@ static void event_test_faults(struct kunit *test)
 			if (i & 8)
 				evt[1] |= EVT1_STALL;
 			KUNIT_EXPECT_EQ_MSG(test, i == 2,
-					    arm_smmu_event_to_guest(evt, 0, vevt),
+					    arm_smmu_event_to_guest(evt, vevt),
 					    "event %#x word 1 %#llx", id, evt[1]);
 		}
 	}

@@ -85,7 +85,6 @@ static int arm_smmu_attach_dev_nested(struct iommu_domain *domain,
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
 	struct arm_smmu_attach_state state = {
 		.master = master,
-		.old_domain = iommu_get_domain_for_dev(dev),
 		.ssid = IOMMU_NO_PASID,
 		.disable_ats = !nested->enable_ats,
 	};
@@ -173,7 +172,9 @@ arm_smmu_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
  * @master: The master
  * @domain: The domain that it is, or is about to be, attached to
  *
- * The vIOMMU stays for as long as the nested domain is attached.
+ * The vIOMMU stays for as long as the nested domain is attached. An event that
+ * is still in the SMMU's queue when its device has moved to another VM, and was
+ * given a virtual device there, goes to that one.
  */
 void arm_smmu_master_set_viommu(struct arm_smmu_master *master,
 				struct iommu_domain *domain)
@@ -206,8 +207,7 @@ int arm_smmu_viommu_handle_evt(struct arm_smmu_device *smmu, const u64 *evt)
 	u64 vsid;
 	int ret;
 
-	/* Most events of the host end here */
-	if (!arm_smmu_event_to_guest(evt, 0, vevent.evt))
+	if (!arm_smmu_event_to_guest(evt, vevent.evt))
 		return -EOPNOTSUPP;
 
 	mutex_lock(&smmu->streams_mutex);
@@ -221,7 +221,7 @@ int arm_smmu_viommu_handle_evt(struct arm_smmu_device *smmu, const u64 *evt)
 	if (ret)
 		goto out_unlock;
 
-	arm_smmu_event_to_guest(evt, vsid, vevent.evt);
+	vevent.evt[0] |= cpu_to_le64(FIELD_PREP(EVTQ_0_SID, vsid));
 	ret = iommufd_viommu_report_event(&viommu->core,
 					  IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
 					  &vevent, sizeof(vevent));
@@ -240,10 +240,11 @@ out_unlock:
  * @issued: Commands that were issued, of this chunk; at most @taken
  * @done: Commands that are complete in hardware, of the array
  * @pending: Commands that were issued, not yet complete, of the array
- * @tlbi: There is a TLBI among those taken that are not complete
- * @vsid_known: @vsid and @sid are valid
+ * @oldest: The first in order of the kinds of those taken that are not complete
+ * @vsid_known: @vsid, @sid and @ats are valid
  * @vsid: The last virtual StreamID that was looked up
  * @sid: Its physical one
+ * @ats: Whether that stream may have translations in an ATC
  */
 struct arm_smmu_viommu_batch {
 	struct arm_smmu_viommu *viommu;
@@ -252,8 +253,9 @@ struct arm_smmu_viommu_batch {
 	u32 issued;
 	u32 done;
 	u32 pending;
-	bool tlbi;
+	enum arm_smmu_vcmd_kind oldest;
 	bool vsid_known;
+	bool ats;
 	u32 vsid;
 	u32 sid;
 };
@@ -278,7 +280,7 @@ static int arm_smmu_viommu_batch_issue(struct arm_smmu_viommu_batch *batch,
 
 	batch->done += batch->pending;
 	batch->pending = 0;
-	batch->tlbi = false;
+	batch->oldest = ARM_SMMU_VCMD_ATC;
 	return 0;
 }
 
@@ -288,13 +290,17 @@ static int arm_smmu_viommu_batch_sid(struct arm_smmu_viommu_batch *batch,
 	struct iommufd_viommu *core = &batch->viommu->core;
 	u32 vsid = FIELD_GET(CMDQ_CFGI_0_SID, cmd[0]);
 	struct iommufd_vdevice *vdev;
+	struct arm_smmu_vdevice *smmu_vdev;
 
 	if (!batch->vsid_known || batch->vsid != vsid) {
 		iommufd_viommu_lock_vdevs(core);
 		vdev = iommufd_viommu_find_vdevice(core, vsid);
-		if (vdev)
-			batch->sid = container_of(vdev, struct arm_smmu_vdevice,
-						  core)->sid;
+		if (vdev) {
+			smmu_vdev = container_of(vdev, struct arm_smmu_vdevice,
+						 core);
+			batch->sid = smmu_vdev->sid;
+			batch->ats = READ_ONCE(smmu_vdev->master->ste_ats_enabled);
+		}
 		iommufd_viommu_unlock_vdevs(core);
 		batch->vsid_known = vdev;
 		batch->vsid = vsid;
@@ -315,26 +321,32 @@ static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch)
 	le64_to_cpus(&cmd[1]);
 	kind = arm_smmu_vcmd_to_host(&batch->viommu->caps,
 				     batch->viommu->use.vmid, cmd);
-	switch (kind) {
-	case ARM_SMMU_VCMD_TLBI:
-		batch->tlbi = true;
-		break;
-	case ARM_SMMU_VCMD_ATC:
-		/* 3.9: the device could fetch the old translation once more */
-		if (batch->tlbi) {
-			ret = arm_smmu_viommu_batch_issue(batch, true);
-			if (ret)
-				return ret;
-		}
-		fallthrough;
-	case ARM_SMMU_VCMD_CFGI:
+	if (kind < 0)
+		return kind;
+
+	/* As the guest's CMD_SYNCs would have it, of which there are none here */
+	if (kind > batch->oldest) {
+		ret = arm_smmu_viommu_batch_issue(batch, true);
+		if (ret)
+			return ret;
+	}
+
+	if (kind != ARM_SMMU_VCMD_TLBI) {
 		ret = arm_smmu_viommu_batch_sid(batch, cmd);
 		if (ret)
 			return ret;
-		break;
-	default:
-		return kind;
 	}
+	/*
+	 * A device with ATS off need not answer, and would hold up the queue of
+	 * all users. Its ATC is empty; a command that does nothing to the guest
+	 * takes the place of this one.
+	 */
+	if (kind == ARM_SMMU_VCMD_ATC && !batch->ats) {
+		cmd[0] = FIELD_PREP(CMDQ_0_OP, CMDQ_OP_CFGI_CD_ALL) |
+			 FIELD_PREP(CMDQ_CFGI_0_SID, batch->sid);
+		cmd[1] = 0;
+	}
+	batch->oldest = min_t(enum arm_smmu_vcmd_kind, batch->oldest, kind);
 	batch->taken++;
 	return 0;
 }
@@ -405,7 +417,7 @@ static int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 	batch.issued = 0;
 	batch.done = 0;
 	batch.pending = 0;
-	batch.tlbi = false;
+	batch.oldest = ARM_SMMU_VCMD_ATC;
 
 	while (!ret && taken < num) {
 		ret = arm_smmu_viommu_batch_chunk(&batch, uptr, num - taken);
@@ -496,6 +508,7 @@ static int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
 	if (master->num_streams != 1)
 		return -EOPNOTSUPP;
 
+	vdev->master = master;
 	vdev->sid = master->streams[0].id;
 	return 0;
 }

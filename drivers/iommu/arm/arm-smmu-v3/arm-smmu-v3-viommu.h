@@ -27,13 +27,17 @@ struct arm_smmu_vcmd_caps {
 
 /**
  * enum arm_smmu_vcmd_kind - What is left to do with a translated command
- * @ARM_SMMU_VCMD_TLBI: Nothing
  * @ARM_SMMU_VCMD_CFGI: Replace the virtual StreamID in bits 63:32 of word 0
- * @ARM_SMMU_VCMD_ATC: The same; and TLBI commands must be complete before it
+ * @ARM_SMMU_VCMD_TLBI: Nothing
+ * @ARM_SMMU_VCMD_ATC: As for CFGI
+ *
+ * In the order in which caches fill from each other: a command of one kind must
+ * be complete before one of a later kind starts, or what that one removes could
+ * come back from the earlier cache.
  */
 enum arm_smmu_vcmd_kind {
-	ARM_SMMU_VCMD_TLBI,
 	ARM_SMMU_VCMD_CFGI,
+	ARM_SMMU_VCMD_TLBI,
 	ARM_SMMU_VCMD_ATC,
 };
 
@@ -69,10 +73,12 @@ struct arm_smmu_viommu {
 /**
  * struct arm_smmu_vdevice - A device as a VM's SMMU knows it
  * @core: The core's part, must be first
- * @sid: The physical StreamID
+ * @master: The device
+ * @sid: Its only StreamID
  */
 struct arm_smmu_vdevice {
 	struct iommufd_vdevice core;
+	struct arm_smmu_master *master;
 	u32 sid;
 };
 
@@ -113,10 +119,8 @@ int arm_smmu_vste_check(__le64 *vste, bool *enable_ats);
 void arm_smmu_make_nested_ste(struct arm_smmu_ste *target,
 			      const struct arm_smmu_ste *s2,
 			      const __le64 *vste, bool force_s1stalld);
-bool arm_smmu_event_to_guest(const u64 *evt, u32 vsid, __le64 *vevt);
+bool arm_smmu_event_to_guest(const u64 *evt, __le64 *vevt);
 int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 			  u64 *cmd);
-
-extern const struct iommufd_viommu_ops *const arm_smmu_viommu_types[];
 
 #endif /* _ARM_SMMU_V3_VIOMMU_H */

@@ -2,10 +2,11 @@
 /*
  * IOMMU_VIOMMU_TYPE_DEFAULT: the vIOMMU type that needs no driver
  *
- * Any driver that can allocate a nested HWPT on a nesting parent has it. The
- * core keeps the virtual devices and serves the lookups; nested HWPTs come from
- * the operation that allocates them without a vIOMMU, and are invalidated as
- * those are. There is no state but the core's own.
+ * Any driver that can allocate a nested HWPT on a nesting parent has it, unless
+ * it lists types of its own and this one not among them. The core keeps the
+ * virtual devices and serves the lookups; nested HWPTs come from the operation
+ * that allocates them without a vIOMMU, and are invalidated as those are. There
+ * is no state but the core's own.
  */
 #include <linux/iommu.h>
 

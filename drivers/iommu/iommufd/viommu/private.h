@@ -11,14 +11,12 @@
 /**
  * struct iommufd_viommu_obj - The object around a vIOMMU
  * @obj: The iommufd object; its users are the children
- * @ictx: The iommufd
  * @hwpt: The nesting parent, which the object holds a user of
  * @viommu: What the driver sees. Last: the driver's structure starts here and
  *          goes on behind it.
  */
 struct iommufd_viommu_obj {
 	struct iommufd_object obj;
-	struct iommufd_ctx *ictx;
 	struct iommufd_hwpt_paging *hwpt;
 	struct iommufd_viommu viommu;
 };
@@ -26,7 +24,6 @@ struct iommufd_viommu_obj {
 /**
  * struct iommufd_vdevice_obj - The object around a virtual device
  * @obj: The iommufd object
- * @ictx: The iommufd
  * @igroup: The group of @idev, held; it outlives @idev and its lock guards the
  *          next member
  * @idev: The device, with its iommufd_device::vdev pointing back; NULL when the
@@ -36,7 +33,6 @@ struct iommufd_viommu_obj {
  */
 struct iommufd_vdevice_obj {
 	struct iommufd_object obj;
-	struct iommufd_ctx *ictx;
 	struct iommufd_group *igroup;
 	struct iommufd_device *idev;
 	struct iommufd_vdevice vdev;
@@ -56,11 +52,9 @@ struct iommufd_veventq_obj {
 	struct iommufd_ctx *ictx;
 	struct iommufd_viommu_obj *viommu;
 	struct file *filep;
-	struct mutex read_lock;
+	struct mutex read_lock; /* serializes readers */
 	struct iommufd_vevent_ring ring;
 };
-
-extern const struct iommufd_viommu_ops iommufd_viommu_default_ops;
 
 static inline struct iommufd_viommu_obj *
 to_viommu_obj(struct iommufd_viommu *viommu)

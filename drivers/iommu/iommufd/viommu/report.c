@@ -48,8 +48,9 @@ static void iommufd_vevent_append(struct iommufd_vevent_ring *ring,
  *           the VM's business
  * @len: Its size in bytes
  *
- * May be called in any context but that of a hardware interrupt. If the queue of
- * the VM is full the event is lost and the VMM told so.
+ * May be called in process context, such as a threaded interrupt handler, also
+ * where it must not sleep. If the queue of the VM is full the event is lost and
+ * the VMM told so.
  *
  * Return: 0, -EOPNOTSUPP if the VM has no queue for events of this type, so that
  * the event is the host's to log, -EINVAL for a @len that is not the type's.

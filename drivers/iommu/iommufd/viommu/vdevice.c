@@ -138,7 +138,6 @@ iommufd_vdevice_create(struct iommufd_ctx *ictx,
 		return ERR_CAST(obj);
 	vobj = container_of(obj, struct iommufd_vdevice_obj, obj);
 
-	vobj->ictx = ictx;
 	kref_get(&idev->igroup->ref);
 	vobj->igroup = idev->igroup;
 	refcount_inc(&viommu_obj->obj.users);

@@ -23,7 +23,7 @@
 
 #include "private.h"
 
-#define IOMMUFD_VEVENTQ_MAX_DEPTH	(1U << 19)
+#define IOMMUFD_VEVENTQ_MAX_DEPTH	BIT(19)
 
 /* Copies the first record, which may be the mark of a loss; its size or 0 */
 static size_t iommufd_vevent_peek(struct iommufd_vevent_ring *ring,
@@ -79,7 +79,7 @@ static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
 		return -EINVAL;
 
 	if (mutex_lock_interruptible(&vobj->read_lock))
-		return -EINTR;
+		return -ERESTARTSYS;
 	while ((size = iommufd_vevent_peek(&vobj->ring, (void *)record))) {
 		if (size > count - done) {
 			rc = -EINVAL;

@@ -24,11 +24,14 @@ iommufd_viommu_find_ops(struct device *dev, u32 type)
 	const struct iommufd_viommu_ops *const *ops =
 		dev_iommu_ops(dev)->viommu_types;
 
-	for (; ops && *ops; ops++)
+	/* A driver that lists types may be one that needs them to nest */
+	if (!ops)
+		return type == IOMMU_VIOMMU_TYPE_DEFAULT ?
+			       &iommufd_viommu_default_ops : NULL;
+
+	for (; *ops; ops++)
 		if ((*ops)->type == type)
 			return *ops;
-	if (type == IOMMU_VIOMMU_TYPE_DEFAULT)
-		return &iommufd_viommu_default_ops;
 	return NULL;
 }
 
@@ -61,15 +64,11 @@ iommufd_viommu_create(struct iommufd_ctx *ictx,
 	struct iommufd_object *obj;
 	int rc;
 
-	if (WARN_ON_ONCE(ops->viommu_size < sizeof(*viommu)))
-		return ERR_PTR(-EOPNOTSUPP);
-
 	obj = _iommufd_object_alloc(ictx, size + ops->viommu_size,
 				    IOMMUFD_OBJ_VIOMMU);
 	if (IS_ERR(obj))
 		return ERR_CAST(obj);
 	vobj = container_of(obj, struct iommufd_viommu_obj, obj);
-	vobj->ictx = ictx;
 	vobj->hwpt = hwpt;
 
 	viommu = &vobj->viommu;
