@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The vIOMMU of the mock driver, for tools/testing/selftests/iommu
+ *
+ * It has no hardware to program. What it does have shows user space that the
+ * core has called it, with what, and in which order:
+ *
+ *  - data of IOMMU_VIOMMU_ALLOC that comes back,
+ *  - four cache entries a mock device, which a command invalidates by virtual
+ *    ID and which IOMMU_TEST_OP_DEV_CHECK_CACHE compares,
+ *  - numbers of the objects that exist, IOMMU_TEST_OP_VIOMMU_COUNT,
+ *  - failures to order, IOMMU_TEST_OP_VIOMMU_FAIL.
+ *
+ * It also warns if the core breaks what include/linux/iommufd_viommu.h promises
+ * to drivers.
+ *
+ * All state outside the objects is of the whole kernel, tests that count or fail
+ * must not run at the same time.
+ */
+#include <linux/atomic.h>
+#include <linux/spinlock.h>
+#include <linux/uaccess.h>
+
+#include "mock.h"
+
+/**
+ * struct mock_viommu - A vIOMMU
+ * @core: The core's part
+ * @nested: How many nested domains are on it
+ */
+struct mock_viommu {
+	struct iommufd_viommu core;
+	atomic_t nested;
+};
+
+/**
+ * struct mock_vdevice - A virtual device
+ * @core: The core's part
+ * @cache: That of the device
+ */
+struct mock_vdevice {
+	struct iommufd_vdevice core;
+	struct mock_dev_cache *cache;
+};
+
+static atomic_t mock_viommus;
+static atomic_t mock_vdevices;
+static atomic_t mock_nested_domains;
+
+static struct mock_viommu *to_mock_viommu(struct iommufd_viommu *viommu)
+{
+	return container_of(viommu, struct mock_viommu, core);
+}
+
+/* Failures, each of one call */
+
+static DEFINE_SPINLOCK(mock_fail_lock);
+static struct {
+	int error;
+	u32 skip;
+} mock_fail[MOCK_VIOMMU_FAIL_NUM];
+
+static int mock_viommu_fail(unsigned int call)
+{
+	int error;
+
+	spin_lock(&mock_fail_lock);
+	error = mock_fail[call].error;
+	if (error && mock_fail[call].skip) {
+		mock_fail[call].skip--;
+		error = 0;
+	} else {
+		mock_fail[call].error = 0;
+	}
+	spin_unlock(&mock_fail_lock);
+	return error;
+}
+
+static int mock_viommu_order_failure(u32 call, u32 error, u32 skip)
+{
+	if (call >= MOCK_VIOMMU_FAIL_NUM || error > MAX_ERRNO)
+		return -EINVAL;
+
+	spin_lock(&mock_fail_lock);
+	mock_fail[call].error = -(int)error;
+	mock_fail[call].skip = skip;
+	spin_unlock(&mock_fail_lock);
+	return 0;
+}
+
+/* The driver operations */
+
+static int mock_viommu_supported(struct device *dev)
+{
+	return mock_viommu_fail(MOCK_VIOMMU_FAIL_SUPPORTED);
+}
+
+static int mock_viommu_init_one(struct iommufd_viommu *viommu,
+				struct device *dev,
+				const struct iommu_user_data *user_data)
+{
+	struct iommu_viommu_selftest data;
+	int rc;
+
+	rc = mock_viommu_fail(MOCK_VIOMMU_FAIL_INIT);
+	if (rc)
+		return rc;
+	WARN_ON(viommu->iommu_dev != dev->iommu->iommu_dev);
+
+	if (user_data) {
+		rc = iommu_copy_struct_from_user(&data, user_data,
+						 IOMMU_VIOMMU_TYPE_SELFTEST,
+						 out_data);
+		if (rc)
+			return rc;
+		data.out_data = data.in_data;
+		data.out_mmap_offset = 0;
+		data.out_mmap_length = 0;
+		if (copy_to_user(user_data->uptr, &data, user_data->len))
+			return -EFAULT;
+	}
+
+	atomic_set(&to_mock_viommu(viommu)->nested, 0);
+	atomic_inc(&mock_viommus);
+	return 0;
+}
+
+static void mock_viommu_release(struct iommufd_viommu *viommu)
+{
+	WARN_ON(atomic_read(&to_mock_viommu(viommu)->nested));
+	WARN_ON(!xa_empty(&viommu->vdevs));
+	atomic_dec(&mock_viommus);
+}
+
+static struct iommu_domain *
+mock_viommu_alloc_nested(struct iommufd_viommu *viommu, struct device *dev,
+			 u32 flags, const struct iommu_user_data *user_data)
+{
+	struct iommu_domain *domain;
+	int rc;
+
+	rc = mock_viommu_fail(MOCK_VIOMMU_FAIL_ALLOC_NESTED);
+	if (rc)
+		return ERR_PTR(rc);
+	WARN_ON(viommu->iommu_dev != dev->iommu->iommu_dev);
+
+	if (flags)
+		return ERR_PTR(-EOPNOTSUPP);
+	domain = mock_domain_alloc_nested(viommu->parent, viommu, user_data);
+	if (!IS_ERR(domain)) {
+		atomic_inc(&to_mock_viommu(viommu)->nested);
+		atomic_inc(&mock_nested_domains);
+	}
+	return domain;
+}
+
+/* A nested domain of this vIOMMU is gone */
+void mock_viommu_free_nested(struct iommufd_viommu *viommu)
+{
+	atomic_dec(&to_mock_viommu(viommu)->nested);
+	atomic_dec(&mock_nested_domains);
+}
+
+/* May a nested domain of this vIOMMU be attached to the device? */
+int mock_viommu_attach(struct iommufd_viommu *viommu, struct device *dev)
+{
+	int rc;
+
+	rc = mock_viommu_fail(MOCK_VIOMMU_FAIL_ATTACH);
+	if (rc)
+		return rc;
+	return iommufd_viommu_virt_id(viommu, dev, NULL);
+}
+
+static int mock_viommu_invalidate(struct iommufd_viommu *viommu,
+				  const struct iommu_viommu_invalidate_selftest *cmd)
+{
+	struct iommufd_vdevice *vdev;
+	struct mock_dev_cache *cache;
+	unsigned int i;
+	int rc = 0;
+
+	if (cmd->flags & ~IOMMU_TEST_INVALIDATE_FLAG_ALL)
+		return -EOPNOTSUPP;
+	if (cmd->cache_id > MOCK_DEV_CACHE_ID_MAX &&
+	    !(cmd->flags & IOMMU_TEST_INVALIDATE_FLAG_ALL))
+		return -EINVAL;
+
+	iommufd_viommu_lock_vdevs(viommu);
+	vdev = iommufd_viommu_find_vdevice(viommu, cmd->vdev_id);
+	if (vdev) {
+		cache = container_of(vdev, struct mock_vdevice, core)->cache;
+		for (i = 0; i < MOCK_DEV_CACHE_NUM; i++)
+			if (i == cmd->cache_id ||
+			    cmd->flags & IOMMU_TEST_INVALIDATE_FLAG_ALL)
+				WRITE_ONCE(cache->entry[i], 0);
+	} else {
+		rc = -EINVAL;
+	}
+	iommufd_viommu_unlock_vdevs(viommu);
+	return rc;
+}
+
+static int mock_viommu_cache_invalidate(struct iommufd_viommu *viommu,
+					struct iommu_user_data_array *array)
+{
+	struct iommu_viommu_invalidate_selftest cmd;
+	u32 done = 0;
+	int rc = 0;
+
+	if (array->type != IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST)
+		rc = -EINVAL;
+
+	while (!rc && done < array->entry_num) {
+		rc = mock_viommu_fail(MOCK_VIOMMU_FAIL_CACHE_INVALIDATE);
+		if (rc)
+			break;
+		rc = iommu_copy_struct_from_user_array(&cmd, array, array->type,
+						       done, cache_id);
+		if (rc)
+			break;
+		rc = mock_viommu_invalidate(viommu, &cmd);
+		if (!rc)
+			done++;
+	}
+	array->entry_num = done;
+	return rc;
+}
+
+static bool mock_vdevice_is_found(struct iommufd_vdevice *vdev)
+{
+	bool found;
+
+	iommufd_viommu_lock_vdevs(vdev->viommu);
+	found = iommufd_viommu_find_vdevice(vdev->viommu, vdev->virt_id) == vdev;
+	iommufd_viommu_unlock_vdevs(vdev->viommu);
+	return found;
+}
+
+static int mock_vdevice_init(struct iommufd_vdevice *vdev)
+{
+	struct mock_vdevice *mock = container_of(vdev, struct mock_vdevice, core);
+	int rc;
+
+	rc = mock_viommu_fail(MOCK_VIOMMU_FAIL_VDEVICE_INIT);
+	if (rc)
+		return rc;
+	WARN_ON(mock_vdevice_is_found(vdev));
+
+	/* A command has 32 bits for the ID */
+	if (vdev->virt_id > U32_MAX)
+		return -EINVAL;
+	mock->cache = mock_dev_cache(vdev->dev);
+	atomic_inc(&mock_vdevices);
+	return 0;
+}
+
+static void mock_vdevice_release(struct iommufd_vdevice *vdev)
+{
+	struct mock_vdevice *mock = container_of(vdev, struct mock_vdevice, core);
+
+	WARN_ON(mock_vdevice_is_found(vdev));
+	WARN_ON(mock->cache != mock_dev_cache(vdev->dev));
+	mock->cache = NULL;
+	atomic_dec(&mock_vdevices);
+}
+
+static const struct iommufd_viommu_ops mock_viommu_ops = {
+	.type = IOMMU_VIOMMU_TYPE_SELFTEST,
+	.viommu_size = sizeof(struct mock_viommu),
+	.vdevice_size = sizeof(struct mock_vdevice),
+	.supported = mock_viommu_supported,
+	.init = mock_viommu_init_one,
+	.release = mock_viommu_release,
+	.alloc_nested = mock_viommu_alloc_nested,
+	.cache_invalidate = mock_viommu_cache_invalidate,
+	.vdevice_init = mock_vdevice_init,
+	.vdevice_release = mock_vdevice_release,
+};
+
+const struct iommufd_viommu_ops *const mock_viommu_types[] = {
+	&mock_viommu_ops,
+	NULL,
+};
+
+/* IOMMU_TEST_CMD */
+
+void mock_dev_cache_init(struct mock_dev_cache *cache)
+{
+	unsigned int i;
+
+	for (i = 0; i < MOCK_DEV_CACHE_NUM; i++)
+		cache->entry[i] = IOMMU_TEST_DEV_CACHE_DEFAULT;
+}
+
+static int mock_dev_check_cache(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_test_cmd *cmd = ucmd->cmd;
+	u32 id = cmd->check_dev_cache.id;
+	struct mock_dev_cache *cache;
+	struct iommufd_device *idev;
+	int rc = 0;
+
+	idev = iommufd_get_device(ucmd, cmd->id);
+	if (IS_ERR(idev))
+		return PTR_ERR(idev);
+	cache = mock_dev_cache(idev->dev);
+	if (!cache || id > MOCK_DEV_CACHE_ID_MAX ||
+	    READ_ONCE(cache->entry[id]) != cmd->check_dev_cache.cache)
+		rc = -EINVAL;
+	iommufd_put_object(ucmd->ictx, &idev->obj);
+	return rc;
+}
+
+static int mock_viommu_count(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_test_cmd *cmd = ucmd->cmd;
+
+	cmd->viommu_count.out_viommus = atomic_read(&mock_viommus);
+	cmd->viommu_count.out_vdevices = atomic_read(&mock_vdevices);
+	cmd->viommu_count.out_nested = atomic_read(&mock_nested_domains);
+	return iommufd_ucmd_respond(ucmd, sizeof(*cmd));
+}
+
+int mock_viommu_test(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_test_cmd *cmd = ucmd->cmd;
+
+	switch (cmd->op) {
+	case IOMMU_TEST_OP_DEV_CHECK_CACHE:
+		return mock_dev_check_cache(ucmd);
+	case IOMMU_TEST_OP_VIOMMU_FAIL:
+		return mock_viommu_order_failure(cmd->viommu_fail.call,
+						 cmd->viommu_fail.error,
+						 cmd->viommu_fail.skip);
+	case IOMMU_TEST_OP_VIOMMU_COUNT:
+		return mock_viommu_count(ucmd);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+/* Behind it are the devices with MOCK_FLAGS_DEVICE_SECOND_IOMMU */
+struct iommu_device mock_second_iommu;
+
+int mock_viommu_init(struct device *parent, const struct iommu_ops *ops)
+{
+	mock_second_iommu.ops = ops;
+	return iommu_device_sysfs_add(&mock_second_iommu, parent, NULL,
+				      "%s.second", dev_name(parent));
+}
+
+void mock_viommu_exit(void)
+{
+	iommu_device_sysfs_remove(&mock_second_iommu);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the mock driver of iommufd, ../selftest.c, and its vIOMMU share */
+#ifndef __IOMMUFD_VIOMMU_MOCK_H
+#define __IOMMUFD_VIOMMU_MOCK_H
+
+#include <linux/iommu.h>
+#include <linux/iommufd_viommu.h>
+
+#include "../iommufd_private.h"
+#include "../iommufd_test.h"
+
+/**
+ * struct mock_dev_cache - What a mock device has cached
+ * @entry: IOMMU_TEST_DEV_CACHE_DEFAULT, or 0 once invalidated. Single words
+ *         that are read and written without a lock.
+ */
+struct mock_dev_cache {
+	u32 entry[MOCK_DEV_CACHE_NUM];
+};
+
+/* Of ../selftest.c */
+struct mock_dev_cache *mock_dev_cache(struct device *dev);
+struct iommu_domain *
+mock_domain_alloc_nested(struct iommu_domain *parent,
+			 struct iommufd_viommu *viommu,
+			 const struct iommu_user_data *user_data);
+
+/* Of mock.c */
+extern struct iommu_device mock_second_iommu;
+
+#ifdef CONFIG_IOMMUFD_VIOMMU
+extern const struct iommufd_viommu_ops *const mock_viommu_types[];
+
+int mock_viommu_init(struct device *parent, const struct iommu_ops *ops);
+void mock_viommu_exit(void);
+int mock_viommu_test(struct iommufd_ucmd *ucmd);
+void mock_dev_cache_init(struct mock_dev_cache *cache);
+int mock_viommu_attach(struct iommufd_viommu *viommu, struct device *dev);
+void mock_viommu_free_nested(struct iommufd_viommu *viommu);
+#else
+static inline int mock_viommu_init(struct device *parent,
+				   const struct iommu_ops *ops)
+{
+	return 0;
+}
+
+static inline void mock_viommu_exit(void)
+{
+}
+
+static inline int mock_viommu_test(struct iommufd_ucmd *ucmd)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void mock_dev_cache_init(struct mock_dev_cache *cache)
+{
+}
+
+static inline int mock_viommu_attach(struct iommufd_viommu *viommu,
+				     struct device *dev)
+{
+	return 0;
+}
+
+static inline void mock_viommu_free_nested(struct iommufd_viommu *viommu)
+{
+}
+#endif
+
+#endif
