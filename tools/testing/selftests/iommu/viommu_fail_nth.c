@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Each vIOMMU ioctl with each thing in it failing that can be made to fail
+ *
+ * The kernel lets the n-th allocation, user access or lookup of a thread fail
+ * (/proc/self/task/TID/fail-nth). A step runs with n = 1, 2, ... until no fault
+ * is hit any more. If the step fails it must have changed nothing: the driver
+ * holds what it held, the step works when it is repeated, and afterwards all
+ * objects can be destroyed one by one. If it works in spite of the fault, so
+ * much the better.
+ *
+ * Beside that the kernel's own word counts, so this is best run with
+ * panic_on_warn and kmemleak.
+ */
+#include "viommu_utils.h"
+
+#define VIRT_ID 0x1234
+
+/* Any of these may appear; a step is longer than expected if n reaches it */
+#define NTH_LIMIT 400
+
+static bool have_fault_injection;
+
+static int write_file(const char *path, const char *value)
+{
+	ssize_t len = strlen(value);
+	ssize_t rc;
+	int fd;
+
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -errno;
+	rc = write(fd, value, len);
+	close(fd);
+	return rc == len ? 0 : -EIO;
+}
+
+/* Every allocation may fail, and without a message */
+static __attribute__((constructor)) void fault_injection_setup(void)
+{
+	static const char *const quiet[] = {
+		"failslab",
+		"fail_page_alloc",
+		"fail_usercopy",
+		"fail_iommufd",
+	};
+	char path[100];
+	unsigned int i;
+
+	if (write_file("/sys/kernel/debug/failslab/ignore-gfp-wait", "N") ||
+	    access("/proc/thread-self/fail-nth", W_OK))
+		return;
+	write_file("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
+	for (i = 0; i < ARRAY_SIZE(quiet); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/verbose",
+			 quiet[i]);
+		write_file(path, "0");
+	}
+	have_fault_injection = true;
+}
+
+/* From here on the n-th thing fails */
+static int nth_arm(int nth_fd, unsigned int n)
+{
+	char buf[20];
+	int len = snprintf(buf, sizeof(buf), "%u", n);
+
+	return pwrite(nth_fd, buf, len, 0) == len ? 0 : -errno;
+}
+
+/* No more faults. Returns 1 if one was hit, 0 if not, or an error. */
+static int nth_disarm(int nth_fd)
+{
+	char buf[20] = "";
+	int try;
+
+	/* These copies may fail as any other; it was not hit before then */
+	if (pread(nth_fd, buf, sizeof(buf) - 1, 0) < 0 && errno != EFAULT)
+		return -errno;
+	for (try = 0; try < 3; try++)
+		if (pwrite(nth_fd, "0", 1, 0) == 1)
+			return buf[0] == '0';
+	return -errno;
+}
+
+struct step_vm {
+	struct vm vm;
+	/* What the step made; destroyed after it, the last one first */
+	__u32 id[4];
+	__u32 num;
+	/* Ready for steps that need it */
+	__u32 nested;
+	__u32 vdevice;
+	__u32 fault;
+	int fault_fd;
+};
+
+FIXTURE(fail_nth)
+{
+	struct step_vm s;
+	int nth_fd;
+};
+
+/* Bits: which objects a step wants to find */
+#define WITH_VDEVICE 1
+#define WITH_NESTED 2
+#define WITH_FAULT 4
+#define WITH_ATTACHED 8
+
+typedef int (*step_fn)(struct step_vm *s);
+
+static int step_prepare(struct step_vm *s, unsigned int with)
+{
+	struct vm *vm = &s->vm;
+	int rc;
+
+	s->num = 0;
+	s->nested = 0;
+	s->vdevice = 0;
+	s->fault = 0;
+	rc = vm_open(vm);
+	if (!rc && with & WITH_VDEVICE)
+		rc = vdevice_alloc(vm->fd, vm->viommu, vm->dev, VIRT_ID,
+				   &s->vdevice);
+	if (!rc && with & WITH_FAULT)
+		rc = fault_queue_alloc(vm->fd, &s->fault, &s->fault_fd);
+	if (!rc && with & WITH_NESTED)
+		rc = nested_alloc(vm->fd, vm->dev, vm->viommu, s->fault,
+				  &s->nested);
+	if (!rc && with & WITH_ATTACHED)
+		rc = mock_attach(vm->fd, vm->stdev, s->nested);
+	return rc;
+}
+
+/* Everything goes one by one, at once */
+static int step_clean(struct step_vm *s)
+{
+	struct vm *vm = &s->vm;
+	int rc = 0;
+
+	if (vm->stdev)
+		rc = mock_attach(vm->fd, vm->stdev, vm->ioas);
+	while (!rc && s->num)
+		rc = destroy(vm->fd, s->id[--s->num]);
+	if (!rc && s->nested)
+		rc = destroy(vm->fd, s->nested);
+	if (!rc && s->fault) {
+		close(s->fault_fd);
+		rc = destroy(vm->fd, s->fault);
+	}
+	if (!rc && s->vdevice)
+		rc = destroy(vm->fd, s->vdevice);
+	if (!rc && !vm->stdev) {
+		/* It was unplugged, but something must be there to destroy */
+		rc = mock_plug(vm->fd, vm->ioas, 0, &vm->stdev, &vm->dev);
+	}
+	if (!rc)
+		rc = vm_take_apart(vm);
+	vm_close(vm);
+	return rc;
+}
+
+static void sweep(struct __test_metadata *_metadata, int nth_fd,
+		  struct step_vm *s, step_fn step, unsigned int with)
+{
+	unsigned int n, failures = 0;
+	int hit, held, rc;
+
+	for (n = 0; n < NTH_LIMIT; n++) {
+		OK(step_prepare(s, with));
+		held = mock_held(s->vm.fd);
+		/* First of all, it works */
+		if (n)
+			OK(nth_arm(nth_fd, n));
+		rc = step(s);
+		hit = nth_disarm(nth_fd);
+		ASSERT_LE(0, hit);
+		if (!n)
+			OK(rc);
+		if (rc) {
+			ASSERT_EQ(1, hit);
+			failures++;
+			ASSERT_EQ(held, mock_held(s->vm.fd)) {
+				TH_LOG("n = %u: %s", n, strerror(-rc));
+			}
+			rc = step(s);
+			ASSERT_EQ(0, rc) {
+				TH_LOG("n = %u: not repeatable: %s", n,
+				       strerror(-rc));
+			}
+		}
+		rc = step_clean(s);
+		ASSERT_EQ(0, rc) {
+			TH_LOG("n = %u: clean up: %s", n, strerror(-rc));
+		}
+		ASSERT_STREQ("nothing", left_behind() ?: "nothing") {
+			TH_LOG("n = %u", n);
+		}
+		if (n && !hit)
+			break;
+	}
+	ASSERT_GT(NTH_LIMIT, n);
+	/* The command is copied in, so at least that must have failed */
+	ASSERT_LT(0, failures);
+	TH_LOG("%u points, %u failures", n - 1, failures);
+}
+
+FIXTURE_SETUP(fail_nth)
+{
+	self->s.vm.fd = -1;
+	self->nth_fd = -1;
+	if (!have_fault_injection)
+		SKIP(return, "fault injection is not enabled in the kernel");
+	NOTHING_LEFT();
+	self->nth_fd = open("/proc/thread-self/fail-nth", O_RDWR);
+	ASSERT_NE(-1, self->nth_fd);
+}
+
+FIXTURE_TEARDOWN(fail_nth)
+{
+	close(self->nth_fd);
+	vm_close(&self->s.vm);
+	if (have_fault_injection)
+		NOTHING_LEFT();
+}
+
+static int made(struct step_vm *s, int rc, __u32 id)
+{
+	if (!rc)
+		s->id[s->num++] = id;
+	return rc;
+}
+
+static int step_viommu_alloc(struct step_vm *s)
+{
+	__u32 id = 0;
+	int rc = viommu_alloc(s->vm.fd, s->vm.dev, s->vm.s2, NULL, &id);
+
+	return made(s, rc, id);
+}
+
+TEST_F(fail_nth, viommu_alloc)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_viommu_alloc, 0);
+}
+
+static int step_viommu_alloc_data(struct step_vm *s)
+{
+	struct iommu_viommu_selftest data = { .in_data = 3 };
+	__u32 id = 0;
+	int rc = viommu_alloc(s->vm.fd, s->vm.dev, s->vm.s2, &data, &id);
+
+	return made(s, rc, id);
+}
+
+TEST_F(fail_nth, viommu_alloc_data)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_viommu_alloc_data, 0);
+}
+
+static int step_vdevice_alloc(struct step_vm *s)
+{
+	__u32 id = 0;
+	int rc = vdevice_alloc(s->vm.fd, s->vm.viommu, s->vm.dev, VIRT_ID, &id);
+
+	return made(s, rc, id);
+}
+
+TEST_F(fail_nth, vdevice_alloc)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_vdevice_alloc, 0);
+}
+
+/* A virtual ID that needs an xarray of several levels */
+static int step_vdevice_alloc_sparse(struct step_vm *s)
+{
+	__u32 id = 0;
+	int rc = vdevice_alloc(s->vm.fd, s->vm.viommu, s->vm.dev, 0xfffffff0,
+			       &id);
+
+	return made(s, rc, id);
+}
+
+TEST_F(fail_nth, vdevice_alloc_sparse)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_vdevice_alloc_sparse, 0);
+}
+
+static int step_nested_alloc(struct step_vm *s)
+{
+	__u32 id = 0;
+	int rc = nested_alloc(s->vm.fd, s->vm.dev, s->vm.viommu, s->fault, &id);
+
+	return made(s, rc, id);
+}
+
+TEST_F(fail_nth, nested_alloc)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_nested_alloc, 0);
+}
+
+TEST_F(fail_nth, nested_alloc_with_fault_queue)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_nested_alloc, WITH_FAULT);
+}
+
+static int step_attach(struct step_vm *s)
+{
+	return mock_attach(s->vm.fd, s->vm.stdev, s->nested);
+}
+
+TEST_F(fail_nth, attach)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_attach,
+	      WITH_VDEVICE | WITH_NESTED);
+}
+
+TEST_F(fail_nth, attach_with_fault_queue)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_attach,
+	      WITH_VDEVICE | WITH_NESTED | WITH_FAULT);
+}
+
+static int step_attach_s2(struct step_vm *s)
+{
+	return mock_attach(s->vm.fd, s->vm.stdev, s->vm.s2);
+}
+
+TEST_F(fail_nth, attach_s2_in_place_of_nested)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_attach_s2,
+	      WITH_VDEVICE | WITH_NESTED | WITH_ATTACHED);
+}
+
+static int step_invalidate(struct step_vm *s)
+{
+	const struct iommu_viommu_invalidate_selftest cmds[] = {
+		{ .vdev_id = VIRT_ID, .cache_id = 0 },
+		{ .vdev_id = VIRT_ID, .cache_id = 1 },
+		{ .vdev_id = VIRT_ID, .cache_id = 2 },
+	};
+	__u32 num = ARRAY_SIZE(cmds);
+	int rc = invalidate(s->vm.fd, s->vm.viommu, cmds, &num);
+
+	return !rc && num != ARRAY_SIZE(cmds) ? -EPROTO : rc;
+}
+
+TEST_F(fail_nth, invalidate)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_invalidate, WITH_VDEVICE);
+}
+
+static int step_hw_info(struct step_vm *s)
+{
+	struct iommu_test_hw_info info[2];
+	struct iommu_hw_info cmd = {
+		.size = sizeof(cmd),
+		.flags = IOMMU_HW_INFO_FLAG_INPUT_TYPE,
+		.dev_id = s->vm.dev,
+		.data_len = sizeof(info),
+		.data_uptr = (uintptr_t)info,
+		.in_data_type = IOMMU_HW_INFO_TYPE_SELFTEST,
+	};
+
+	return iommufd_ioctl(s->vm.fd, IOMMU_GET_HW_INFO, &cmd);
+}
+
+TEST_F(fail_nth, hw_info)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_hw_info, 0);
+}
+
+/* To destroy can fail as well, before it has begun */
+static int step_destroy_one(struct step_vm *s, __u32 *id)
+{
+	int rc = destroy(s->vm.fd, *id);
+
+	/* For step_clean(), and for the count of what is held */
+	if (!rc)
+		*id = 0;
+	return rc;
+}
+
+static int step_destroy_vdevice(struct step_vm *s)
+{
+	return step_destroy_one(s, &s->vdevice);
+}
+
+TEST_F(fail_nth, destroy_vdevice)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_destroy_vdevice,
+	      WITH_VDEVICE);
+}
+
+static int step_destroy_nested(struct step_vm *s)
+{
+	return step_destroy_one(s, &s->nested);
+}
+
+TEST_F(fail_nth, destroy_nested)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_destroy_nested,
+	      WITH_NESTED);
+}
+
+/* The device goes, with its vDEVICE and while it is attached */
+static int step_unplug(struct step_vm *s)
+{
+	int rc = step_destroy_one(s, &s->vm.stdev);
+
+	if (!rc && s->vdevice) {
+		rc = destroy(s->vm.fd, s->vdevice);
+		/* The fault may hit this one as well */
+		if (rc == -EFAULT)
+			rc = destroy(s->vm.fd, s->vdevice);
+		if (rc != -ENOENT)
+			return -EPROTO;
+		s->vdevice = 0;
+		rc = 0;
+	}
+	return rc;
+}
+
+TEST_F(fail_nth, unplug)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_unplug, WITH_VDEVICE);
+}
+
+TEST_F(fail_nth, unplug_attached)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_unplug,
+	      WITH_VDEVICE | WITH_NESTED | WITH_ATTACHED);
+}
+
+TEST_F(fail_nth, unplug_attached_with_fault_queue)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_unplug,
+	      WITH_VDEVICE | WITH_NESTED | WITH_ATTACHED | WITH_FAULT);
+}
+
+/*
+ * The whole life in one sweep, closed wherever it fails; the iommufd cleans up.
+ * Here nothing is repeated: there are many ioctls, one of them fails.
+ */
+static int whole_life(struct vm *vm)
+{
+	struct iommu_viommu_selftest data = {};
+	__u32 fault, vdev, nested[2];
+	int fault_fd = -1;
+	int rc;
+
+	vm->fd = open("/dev/iommu", O_RDWR);
+	rc = vm->fd < 0 ? -errno : 0;
+	rc = rc ?: ioas_alloc(vm->fd, &vm->ioas);
+	rc = rc ?: ioas_map_memory(vm->fd, vm->ioas);
+	rc = rc ?: mock_plug(vm->fd, vm->ioas, 0, &vm->stdev, &vm->dev);
+	rc = rc	   ?:
+		     hwpt_alloc(vm->fd, vm->dev, vm->ioas,
+				IOMMU_HWPT_ALLOC_NEST_PARENT, &vm->s2);
+	rc = rc ?: viommu_alloc(vm->fd, vm->dev, vm->s2, &data, &vm->viommu);
+	rc = rc ?: fault_queue_alloc(vm->fd, &fault, &fault_fd);
+	rc = rc ?: nested_alloc(vm->fd, vm->dev, vm->viommu, 0, &nested[0]);
+	rc = rc ?: nested_alloc(vm->fd, vm->dev, vm->viommu, fault, &nested[1]);
+	rc = rc ?: vdevice_alloc(vm->fd, vm->viommu, vm->dev, VIRT_ID, &vdev);
+	rc = rc ?: mock_attach(vm->fd, vm->stdev, nested[0]);
+	rc = rc ?: mock_attach(vm->fd, vm->stdev, nested[1]);
+	rc = rc ?: destroy(vm->fd, nested[0]);
+	rc = rc ?: invalidate_one(vm->fd, vm->viommu, VIRT_ID, 0);
+	rc = rc ?: mock_attach(vm->fd, vm->stdev, vm->s2);
+	rc = rc ?: destroy(vm->fd, nested[1]);
+	if (fault_fd >= 0)
+		close(fault_fd);
+	rc = rc ?: destroy(vm->fd, fault);
+	rc = rc ?: destroy(vm->fd, vm->stdev);
+	rc = rc ?: destroy(vm->fd, vm->viommu);
+	rc = rc ?: destroy(vm->fd, vm->s2);
+	return rc ?: destroy(vm->fd, vm->ioas);
+}
+
+TEST_F_TIMEOUT(fail_nth, whole_life_then_close, 300)
+{
+	unsigned int n, failures = 0;
+	int hit = 1, rc;
+
+	for (n = 1; n < 4 * NTH_LIMIT && hit; n++) {
+		OK(nth_arm(self->nth_fd, n));
+		rc = whole_life(&self->s.vm);
+		hit = nth_disarm(self->nth_fd);
+		ASSERT_LE(0, hit);
+		if (rc) {
+			ASSERT_EQ(1, hit) {
+				TH_LOG("n = %u: %s", n, strerror(-rc));
+			}
+			failures++;
+		}
+		vm_close(&self->s.vm);
+		ASSERT_STREQ("nothing", left_behind() ?: "nothing") {
+			TH_LOG("n = %u", n);
+		}
+	}
+	OK(hit);
+	ASSERT_LT(20, failures);
+	TH_LOG("%u points, %u failures", n - 2, failures);
+}
+
+TEST_HARNESS_MAIN

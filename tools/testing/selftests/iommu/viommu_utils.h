@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the tests of vIOMMUs share: one function an ioctl, which returns 0 or
+ * -errno, and the proof that nothing is left behind.
+ */
+#ifndef __SELFTEST_VIOMMU_UTILS
+#define __SELFTEST_VIOMMU_UTILS
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#define __EXPORTED_HEADERS__
+#include <linux/types.h>
+
+#include "../kselftest_harness.h"
+#include "../../../../drivers/iommu/iommufd/iommufd_test.h"
+
+/* Each one statement, also below an if */
+#define OK(_call) ({ ASSERT_EQ(0, _call); })
+#define FAILS(_errno, _call) ({ EXPECT_EQ(-(_errno), _call); })
+#define NOTHING_LEFT()                                              \
+	({                                                          \
+		const char *_left = left_behind();                  \
+								    \
+		EXPECT_STREQ("nothing", _left ? _left : "nothing"); \
+	})
+
+/* The memory that is mapped into each IOAS, shared with child processes */
+static unsigned char *vm_memory;
+static size_t vm_memory_size;
+
+static __attribute__((constructor)) void vm_memory_setup(void)
+{
+	vm_memory_size = 16 * sysconf(_SC_PAGE_SIZE);
+	vm_memory = mmap(NULL, vm_memory_size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (vm_memory == MAP_FAILED)
+		exit(KSFT_FAIL);
+}
+
+static int iommufd_ioctl(int fd, unsigned int nr, void *cmd)
+{
+	return ioctl(fd, nr, cmd) ? -errno : 0;
+}
+
+static int destroy(int fd, __u32 id)
+{
+	struct iommu_destroy cmd = { .size = sizeof(cmd), .id = id };
+
+	return iommufd_ioctl(fd, IOMMU_DESTROY, &cmd);
+}
+
+static int ioas_alloc(int fd, __u32 *id)
+{
+	struct iommu_ioas_alloc cmd = { .size = sizeof(cmd) };
+	int rc = iommufd_ioctl(fd, IOMMU_IOAS_ALLOC, &cmd);
+
+	if (!rc)
+		*id = cmd.out_ioas_id;
+	return rc;
+}
+
+static int ioas_map_memory(int fd, __u32 ioas)
+{
+	struct iommu_ioas_map cmd = {
+		.size = sizeof(cmd),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = ioas,
+		.user_va = (uintptr_t)vm_memory,
+		.length = vm_memory_size,
+		.iova = MOCK_APERTURE_START,
+	};
+
+	return iommufd_ioctl(fd, IOMMU_IOAS_MAP, &cmd);
+}
+
+static int fault_queue_alloc(int fd, __u32 *id, int *fault_fd)
+{
+	struct iommu_fault_alloc cmd = { .size = sizeof(cmd) };
+	int rc = iommufd_ioctl(fd, IOMMU_FAULT_QUEUE_ALLOC, &cmd);
+
+	if (!rc) {
+		*id = cmd.out_fault_id;
+		*fault_fd = cmd.out_fault_fd;
+	}
+	return rc;
+}
+
+static int hwpt_alloc(int fd, __u32 dev, __u32 pt, __u32 flags, __u32 *id)
+{
+	struct iommu_hwpt_alloc cmd = {
+		.size = sizeof(cmd),
+		.flags = flags,
+		.dev_id = dev,
+		.pt_id = pt,
+	};
+	int rc = iommufd_ioctl(fd, IOMMU_HWPT_ALLOC, &cmd);
+
+	if (!rc)
+		*id = cmd.out_hwpt_id;
+	return rc;
+}
+
+/* A nested HWPT, @fault is 0 for none */
+static int nested_alloc(int fd, __u32 dev, __u32 pt, __u32 fault, __u32 *id)
+{
+	struct iommu_hwpt_selftest data = { .iotlb = IOMMU_TEST_IOTLB_DEFAULT };
+	struct iommu_hwpt_alloc cmd = {
+		.size = sizeof(cmd),
+		.flags = fault ? IOMMU_HWPT_FAULT_ID_VALID : 0,
+		.dev_id = dev,
+		.pt_id = pt,
+		.data_type = IOMMU_HWPT_DATA_SELFTEST,
+		.data_len = sizeof(data),
+		.data_uptr = (uintptr_t)&data,
+		.fault_id = fault,
+	};
+	int rc = iommufd_ioctl(fd, IOMMU_HWPT_ALLOC, &cmd);
+
+	if (!rc)
+		*id = cmd.out_hwpt_id;
+	return rc;
+}
+
+/* @data may be NULL */
+static int viommu_alloc(int fd, __u32 dev, __u32 hwpt,
+			struct iommu_viommu_selftest *data, __u32 *id)
+{
+	struct iommu_viommu_alloc cmd = {
+		.size = sizeof(cmd),
+		.type = IOMMU_VIOMMU_TYPE_SELFTEST,
+		.dev_id = dev,
+		.hwpt_id = hwpt,
+		.data_len = data ? sizeof(*data) : 0,
+		.data_uptr = (uintptr_t)data,
+	};
+	int rc = iommufd_ioctl(fd, IOMMU_VIOMMU_ALLOC, &cmd);
+
+	if (!rc)
+		*id = cmd.out_viommu_id;
+	return rc;
+}
+
+static int vdevice_alloc(int fd, __u32 viommu, __u32 dev, __u64 virt_id,
+			 __u32 *id)
+{
+	struct iommu_vdevice_alloc cmd = {
+		.size = sizeof(cmd),
+		.viommu_id = viommu,
+		.dev_id = dev,
+		.virt_id = virt_id,
+	};
+	int rc = iommufd_ioctl(fd, IOMMU_VDEVICE_ALLOC, &cmd);
+
+	if (!rc)
+		*id = cmd.out_vdevice_id;
+	return rc;
+}
+
+/* On return @num is the number of commands that are complete */
+static int invalidate(int fd, __u32 id,
+		      const struct iommu_viommu_invalidate_selftest *cmds,
+		      __u32 *num)
+{
+	struct iommu_hwpt_invalidate cmd = {
+		.size = sizeof(cmd),
+		.hwpt_id = id,
+		.data_uptr = (uintptr_t)cmds,
+		.data_type = IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST,
+		.entry_len = sizeof(*cmds),
+		.entry_num = *num,
+	};
+	int rc = iommufd_ioctl(fd, IOMMU_HWPT_INVALIDATE, &cmd);
+
+	*num = cmd.entry_num;
+	return rc;
+}
+
+static int invalidate_one(int fd, __u32 id, __u32 vdev_id, __u32 cache_id)
+{
+	struct iommu_viommu_invalidate_selftest cmd = {
+		.vdev_id = vdev_id,
+		.cache_id = cache_id,
+	};
+	__u32 num = 1;
+	int rc = invalidate(fd, id, &cmd, &num);
+
+	/* The count and the result say the same */
+	if (num != (rc ? 0 : 1))
+		return -EPROTO;
+	return rc;
+}
+
+/* A mock device, attached to @pt: @stdev plugs it, @dev is what iommufd sees */
+static int mock_plug(int fd, __u32 pt, __u32 flags, __u32 *stdev, __u32 *dev)
+{
+	struct iommu_test_cmd cmd = {
+		.size = sizeof(cmd),
+		.op = IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS,
+		.id = pt,
+		.mock_domain_flags.dev_flags = flags,
+	};
+	int rc = iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd);
+
+	if (!rc) {
+		*stdev = cmd.mock_domain_flags.out_stdev_id;
+		*dev = cmd.mock_domain_flags.out_idev_id;
+	}
+	return rc;
+}
+
+static int mock_attach(int fd, __u32 stdev, __u32 pt)
+{
+	struct iommu_test_cmd cmd = {
+		.size = sizeof(cmd),
+		.op = IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE,
+		.id = stdev,
+		.mock_domain_replace.pt_id = pt,
+	};
+
+	return iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd);
+}
+
+/* 0 if entry @id of the device's cache is @value */
+static int mock_check_cache(int fd, __u32 dev, __u32 id, __u32 value)
+{
+	struct iommu_test_cmd cmd = {
+		.size = sizeof(cmd),
+		.op = IOMMU_TEST_OP_DEV_CHECK_CACHE,
+		.id = dev,
+		.check_dev_cache = { .id = id, .cache = value },
+	};
+
+	return iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd);
+}
+
+/* Bit n is set if entry n of the device's cache is valid; -1 for nonsense */
+static int mock_cached(int fd, __u32 dev)
+{
+	const __u32 valid = IOMMU_TEST_DEV_CACHE_DEFAULT;
+	int id, set = 0;
+
+	for (id = 0; id < MOCK_DEV_CACHE_NUM; id++) {
+		if (!mock_check_cache(fd, dev, id, valid))
+			set |= 1 << id;
+		else if (mock_check_cache(fd, dev, id, 0))
+			return -1;
+	}
+	return set;
+}
+
+/* Let the driver fail: after @skip more calls the next one, once */
+static int mock_fail(int fd, __u32 call, __u32 error, __u32 skip)
+{
+	struct iommu_test_cmd cmd = {
+		.size = sizeof(cmd),
+		.op = IOMMU_TEST_OP_VIOMMU_FAIL,
+		.viommu_fail = { .call = call, .error = error, .skip = skip },
+	};
+
+	return iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd);
+}
+
+/* What the mock driver holds, in one number: vIOMMUs, vDEVICEs, nested HWPTs */
+#define HELD(viommus, vdevices, nested) \
+	((viommus) << 20 | (vdevices) << 10 | (nested))
+
+static int mock_held(int fd)
+{
+	struct iommu_test_cmd cmd = {
+		.size = sizeof(cmd),
+		.op = IOMMU_TEST_OP_VIOMMU_COUNT,
+	};
+
+	if (iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd))
+		return -1;
+	return HELD(cmd.viommu_count.out_viommus, cmd.viommu_count.out_vdevices,
+		    cmd.viommu_count.out_nested);
+}
+
+static unsigned long vm_pinned_kb(void)
+{
+	unsigned long kb = ~0UL;
+	char line[200];
+	FILE *f;
+
+	f = fopen("/proc/self/status", "r");
+	if (!f)
+		return kb;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmPin: %lu", &kb) == 1)
+			break;
+	fclose(f);
+	return kb;
+}
+
+static int mock_devices(void)
+{
+	struct dirent *entry;
+	int num = 0;
+	DIR *dir;
+
+	dir = opendir("/sys/bus/iommufd_mock/devices");
+	if (!dir)
+		return -1;
+	while ((entry = readdir(dir)))
+		num += entry->d_name[0] != '.';
+	closedir(dir);
+	return num;
+}
+
+/*
+ * With every iommufd closed the driver has no object, the bus no device, and no
+ * page is pinned. Returns NULL, or what there is.
+ */
+static const char *left_behind(void)
+{
+	struct iommu_test_cmd cmd = {
+		.size = sizeof(cmd),
+		.op = IOMMU_TEST_OP_MD_CHECK_REFS,
+		.check_refs = {
+			.length = vm_memory_size,
+			.uptr = (uintptr_t)vm_memory,
+		},
+	};
+	const char *what = NULL;
+	unsigned int call;
+	int fd;
+
+	fd = open("/dev/iommu", O_RDWR);
+	if (fd < 0)
+		return "no /dev/iommu";
+	for (call = 0; call < MOCK_VIOMMU_FAIL_NUM; call++)
+		mock_fail(fd, call, 0, 0);
+	if (mock_held(fd))
+		what = "objects of the driver";
+	else if (iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd))
+		what = "references to pages";
+	else if (mock_devices())
+		what = "mock devices";
+	else if (vm_pinned_kb())
+		what = "VmPin";
+	close(fd);
+	return what;
+}
+
+/*
+ * The objects that a VMM has for one device: memory, the device, the nesting
+ * parent and a vIOMMU. The device is attached to the IOAS.
+ */
+struct vm {
+	int fd;
+	__u32 ioas;
+	__u32 stdev;
+	__u32 dev;
+	__u32 s2;
+	__u32 viommu;
+};
+
+/* What was made before a failure stays, vm_close() ends it */
+static int vm_open(struct vm *vm)
+{
+	int rc;
+
+	vm->fd = open("/dev/iommu", O_RDWR);
+	if (vm->fd < 0)
+		return -errno;
+	rc = ioas_alloc(vm->fd, &vm->ioas);
+	if (!rc)
+		rc = ioas_map_memory(vm->fd, vm->ioas);
+	if (!rc)
+		rc = mock_plug(vm->fd, vm->ioas, 0, &vm->stdev, &vm->dev);
+	if (!rc)
+		rc = hwpt_alloc(vm->fd, vm->dev, vm->ioas,
+				IOMMU_HWPT_ALLOC_NEST_PARENT, &vm->s2);
+	if (!rc)
+		rc = viommu_alloc(vm->fd, vm->dev, vm->s2, NULL, &vm->viommu);
+	return rc;
+}
+
+static void vm_close(struct vm *vm)
+{
+	if (vm->fd >= 0)
+		close(vm->fd);
+	vm->fd = -1;
+}
+
+/*
+ * Destroy what vm_open() made, one by one. Each must go at once: a reference
+ * that something has leaked shows here. Returns the first error.
+ */
+static int vm_take_apart(struct vm *vm)
+{
+	const __u32 ids[] = { vm->stdev, vm->viommu, vm->s2, vm->ioas };
+	unsigned int i;
+	int rc;
+
+	for (i = 0; i < ARRAY_SIZE(ids); i++) {
+		rc = destroy(vm->fd, ids[i]);
+		if (rc)
+			return rc;
+	}
+	return mock_held(vm->fd) ? -EUCLEAN : 0;
+}
+
+#endif
