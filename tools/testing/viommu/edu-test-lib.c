@@ -36,6 +36,18 @@ int xioctl(int fd, unsigned long request, void *arg)
 	return ioctl(fd, request, arg) < 0 ? -errno : 0;
 }
 
+int resized(int fd, unsigned long request, const void *good, size_t len,
+	    uint32_t size, uint8_t tail)
+{
+	uint8_t cmd[256] = {};
+
+	memcpy(cmd, good, len);
+	memcpy(cmd, &size, sizeof(size));
+	if (size > len)
+		cmd[size - 1] = tail;
+	return xioctl(fd, request, cmd);
+}
+
 int ioas_map(struct vm *vm, unsigned int page, unsigned int npages, uint64_t ipa)
 {
 	struct iommu_ioas_map cmd = {
@@ -123,6 +135,20 @@ int vdevice_alloc(struct vm *vm, struct edu *edu, uint32_t viommu,
 
 	*id = cmd.out_vdevice_id;
 	return rc;
+}
+
+int veventq_alloc(struct vm *vm, uint32_t depth, uint32_t *id)
+{
+	struct iommu_veventq_alloc cmd = {
+		.size = sizeof(cmd),
+		.viommu_id = vm->viommu,
+		.type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+		.veventq_depth = depth,
+	};
+	int rc = xioctl(vm->fd, IOMMU_VEVENTQ_ALLOC, &cmd);
+
+	*id = cmd.out_veventq_id;
+	return rc ? rc : (int)cmd.out_veventq_fd;
 }
 
 int destroy(struct vm *vm, uint32_t id)
@@ -609,8 +635,10 @@ int kmsg_count(int kmsg, const char *regex)
 	/* EPIPE: records were overwritten before they were read */
 	while ((len = read(kmsg, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
 		record[len > 0 ? len : 0] = '\0';
+		/* without the lines that name the device */
+		record[strcspn(record, "\n")] = '\0';
 		if (len > 0 && !regexec(&pattern, record, 0, NULL, 0)) {
-			fprintf(stderr, "# kernel: %s", strchr(record, ';') + 1);
+			fprintf(stderr, "# kernel: %s\n", strchr(record, ';') + 1);
 			count++;
 		}
 	}

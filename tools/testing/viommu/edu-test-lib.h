@@ -37,9 +37,13 @@ enum { PAGE_A = GUEST_DATA, PAGE_B, PAGE_C, PAGE_D, PAGE_E, PAGE_F };
 /* Where stage 1 maps PAGE_A from the start; the following pages are free */
 #define IOVA			0x02000000UL
 
+/* An IPA that is its own area of the IOAS, so it can be unmapped by itself */
+#define SPARE_IPA		0x01800000UL
+
 /* Descriptors of stage 1, 4K granule */
 #define PTE_TABLE		3ULL
 #define PTE_READONLY		BIT(7)
+#define PTE_ACCESSED		BIT(10)
 /* page, accessible for unprivileged, inner shareable, accessed, not global */
 #define PTE_PAGE		(3ULL | BIT(6) | 3ULL << 8 | BIT(10) | BIT(11))
 #define PTE_ADDR		GENMASK(47, 12)
@@ -162,6 +166,9 @@ int edu_irq_eventfd(struct edu *edu, int eventfd);
 int edu_irq_raise(struct edu *edu, int eventfd);
 
 int xioctl(int fd, unsigned long request, void *arg);
+/* The structure of an ioctl with another size, the last byte being @tail */
+int resized(int fd, unsigned long request, const void *good, size_t len,
+	    uint32_t size, uint8_t tail);
 int ioas_map(struct vm *vm, unsigned int page, unsigned int npages,
 	     uint64_t ipa);
 int ioas_unmap(struct vm *vm, uint64_t ipa, uint64_t length);
@@ -172,6 +179,8 @@ int nested_alloc(struct vm *vm, struct edu *edu, uint32_t viommu, uint64_t ste0,
 int viommu_alloc(struct vm *vm, struct edu *edu, uint32_t s2, uint32_t *id);
 int vdevice_alloc(struct vm *vm, struct edu *edu, uint32_t viommu,
 		  uint64_t virt_id, uint32_t *id);
+/* The file of the new queue, or a negative errno */
+int veventq_alloc(struct vm *vm, uint32_t depth, uint32_t *id);
 int destroy(struct vm *vm, uint32_t id);
 /* @num is what the kernel returned as done */
 int invalidate_as(struct vm *vm, uint32_t id, uint32_t type, const void *cmds,
@@ -184,5 +193,22 @@ int invalidate_one(struct vm *vm, uint64_t w0, uint64_t w1);
 int kmsg_open(void);
 /* How many of them match a regular expression; forgets them */
 int kmsg_count(int kmsg, const char *regex);
+
+/* What no test may make the kernel say */
+#define KERNEL_TROUBLE \
+	"WARNING:|BUG:|CMDQ error|CMD_SYNC timeout|unexpected global error"
+#define SMMU_EVENT	"arm-smmu-v3.*event"
+
+/* For a test: an ioctl that is right but for one field */
+#define EXPECT_REFUSED(err, request, good, field, value)			\
+	do {									\
+		typeof(good) bad = good;					\
+										\
+		bad.field = value;						\
+		EXPECT_EQ(-(err), xioctl(self->vm.fd, request, &bad)) {		\
+			TH_LOG("%s with %s = %#llx", #request, #field,		\
+			       (unsigned long long)(value));			\
+		}								\
+	} while (0)
 
 #endif

@@ -28,30 +28,10 @@
 #include "kselftest_harness.h"
 #include "edu-test-lib.h"
 
-/* What no test may make the kernel say */
-#define KERNEL_TROUBLE \
-	"WARNING:|BUG:|CMDQ error|CMD_SYNC timeout|unexpected global error"
-#define SMMU_EVENT	"arm-smmu-v3.*event"
-
-/* An IPA that is its own area of the IOAS, so it can be unmapped by itself */
-#define SPARE_IPA	0x01800000UL
-
 #define ASSERT_LANDS(page, iova) \
 	ASSERT_EQ(page, edu_lands(&self->edu, &self->vm, iova))
 #define EXPECT_LANDS(page, iova) \
 	EXPECT_EQ(page, edu_lands(&self->edu, &self->vm, iova))
-
-/* An ioctl that is right but for one field */
-#define EXPECT_REFUSED(err, request, good, field, value)			\
-	do {									\
-		typeof(good) bad = good;					\
-										\
-		bad.field = value;						\
-		EXPECT_EQ(-(err), xioctl(self->vm.fd, request, &bad)) {		\
-			TH_LOG("%s with %s = %#llx", #request, #field,		\
-			       (unsigned long long)(value));			\
-		}								\
-	} while (0)
 
 /* One device, attached to the bypass */
 
@@ -360,19 +340,6 @@ TEST_F(vm, errno_destroy)
 	EXPECT_EQ(0, destroy(vm, viommu));
 	EXPECT_EQ(0, destroy(vm, vm->s2));
 	EXPECT_EQ(0, destroy(vm, vm->ioas));
-}
-
-/* The structure of an ioctl with another size, the last byte being @tail */
-static int resized(int fd, unsigned long request, const void *good, size_t len,
-		   uint32_t size, uint8_t tail)
-{
-	uint8_t cmd[256] = {};
-
-	memcpy(cmd, good, len);
-	memcpy(cmd, &size, sizeof(size));
-	if (size > len)
-		cmd[size - 1] = tail;
-	return xioctl(fd, request, cmd);
 }
 
 TEST_F(vm, errno_sizes)

@@ -1,0 +1,1013 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Test from the outside what a VM is told of its SMMU's events, as edu-test.c
+ * does the rest. A fault is a DMA of the edu device; QEMU moves what it cannot
+ * translate four bytes at a time, so one DMA is as many events as it has words.
+ *
+ * Events come in their order and one thread of the kernel hands them out. So
+ * that something is not reported is seen by what is reported next.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "kselftest_harness.h"
+#include "edu-test-lib.h"
+
+enum {
+	C_BAD_STE = 0x04,
+	C_BAD_CD = 0x0a,
+	F_TRANSLATION = 0x10,
+	F_ADDR_SIZE = 0x11,
+	F_ACCESS = 0x12,
+	F_PERMISSION = 0x13,
+};
+
+#define EVT_0_SID(n)		((uint64_t)(n) << 32)
+#define EVT_1_READ		BIT(35)
+#define EVT_1_CLASS_IN		(2ULL << 40)
+
+#define STE_0_S1CDMAX(n)	((uint64_t)(n) << 59)
+#define CD_0_V			BIT(31)
+#define CD_0_AA64		BIT(41)
+
+/* Nobody maps it. A DMA is at most STORM words. */
+#define UNMAPPED		(IOVA + 64 * PAGE_SIZE)
+#define WORD			4
+#define STORM			1024U
+
+struct record {
+	struct iommufd_vevent_header header;
+	uint64_t evt[4];
+};
+
+_Static_assert(sizeof(struct record) == 40, "a record is 40 bytes");
+
+FIXTURE(event)
+{
+	struct vm vm;
+	struct edu edu;
+	uint32_t queue_id;
+	int queue;
+	int kmsg;
+};
+
+FIXTURE_SETUP(event)
+{
+	self->kmsg = kmsg_open();
+	ASSERT_LE(0, self->kmsg);
+	ASSERT_EQ(0, vm_build(&self->vm, &self->edu, 0, VM_TRANSLATES));
+	ASSERT_EQ(PAGE_A, edu_lands(&self->edu, &self->vm, IOVA));
+	self->queue = veventq_alloc(&self->vm, 2 * STORM, &self->queue_id);
+	ASSERT_LE(0, self->queue);
+}
+
+FIXTURE_TEARDOWN(event)
+{
+	if (self->queue >= 0)
+		close(self->queue);
+	vm_close(&self->vm, &self->edu);
+	EXPECT_EQ(0, kmsg_count(self->kmsg, KERNEL_TROUBLE));
+}
+
+/* Replace the queue */
+#define REQUEUE(depth)								\
+	do {									\
+		ASSERT_EQ(0, close(self->queue));				\
+		ASSERT_EQ(0, destroy(&self->vm, self->queue_id));		\
+		self->queue = veventq_alloc(&self->vm, depth, &self->queue_id);	\
+		ASSERT_LE(0, self->queue);					\
+	} while (0)
+
+/* Cause @n events, the addresses upwards from @iova */
+static int fault(struct edu *edu, uint64_t iova, unsigned int n)
+{
+	return edu_dma(edu, true, iova, n * WORD);
+}
+
+static int wait_in(int queue, int ms)
+{
+	struct pollfd in = { .fd = queue, .events = POLLIN };
+
+	return poll(&in, 1, ms) < 0 ? -errno : in.revents;
+}
+
+static ssize_t try_read(int fd, void *buf, size_t count)
+{
+	ssize_t len = read(fd, buf, count);
+
+	return len < 0 ? -errno : len;
+}
+
+/* The next record; its size, 0 if there is none for a while */
+static ssize_t next_record(int queue, struct record *record)
+{
+	memset(record, 0xee, sizeof(*record));
+	wait_in(queue, 3000);
+	return try_read(queue, record, sizeof(*record));
+}
+
+/* The next record as an event with this number, or what is wrong with it */
+static const char *expect_event(int queue, uint32_t sequence, uint64_t w0,
+				uint64_t w1, uint64_t w2)
+{
+	static char wrong[256];
+	struct record got;
+	ssize_t len = next_record(queue, &got);
+
+	if (len != sizeof(got)) {
+		snprintf(wrong, sizeof(wrong), "read() gives %zd", len);
+		return wrong;
+	}
+	if (!got.header.flags && got.header.sequence == sequence &&
+	    got.evt[0] == w0 && got.evt[1] == w1 && got.evt[2] == w2 && !got.evt[3])
+		return NULL;
+	snprintf(wrong, sizeof(wrong), "flags %#x, number %u, %#llx %#llx %#llx %#llx",
+		 got.header.flags, got.header.sequence,
+		 (unsigned long long)got.evt[0], (unsigned long long)got.evt[1],
+		 (unsigned long long)got.evt[2], (unsigned long long)got.evt[3]);
+	return wrong;
+}
+
+#define EXPECT_EVENT(sequence, id, w1, w2)					\
+	do {									\
+		const char *wrong = expect_event(self->queue, sequence,		\
+			(id) | EVT_0_SID(VSID), w1, w2);			\
+										\
+		EXPECT_EQ(NULL, wrong) {					\
+			TH_LOG("number %d, event %#x: %s", sequence, id, wrong);\
+		}								\
+	} while (0)
+
+/* A fault of stage 1 by a write */
+#define EXPECT_FAULT(sequence, iova) \
+	EXPECT_EVENT(sequence, F_TRANSLATION, EVT_1_CLASS_IN, iova)
+
+/* The interface */
+
+TEST_F(event, errno_alloc)
+{
+	struct vm *vm = &self->vm;
+	struct iommu_veventq_alloc good = {
+		.size = sizeof(good),
+		.type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+		.veventq_depth = 1,
+	};
+	uint32_t viommu;
+	int bit;
+
+	ASSERT_EQ(0, viommu_alloc(vm, &self->edu, vm->s2, &viommu));
+	good.viommu_id = viommu;
+
+	for (bit = 0; bit < 32; bit++)
+		EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VEVENTQ_ALLOC, good, flags, BIT(bit));
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VEVENTQ_ALLOC, good, __reserved, 1);
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VEVENTQ_ALLOC, good, type,
+		       IOMMU_VEVENTQ_TYPE_DEFAULT);
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VEVENTQ_ALLOC, good, type,
+		       IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV);
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VEVENTQ_ALLOC, good, type, 3);
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VEVENTQ_ALLOC, good, type, 0xdeadbeef);
+	EXPECT_REFUSED(EINVAL, IOMMU_VEVENTQ_ALLOC, good, veventq_depth, 0);
+	EXPECT_REFUSED(EINVAL, IOMMU_VEVENTQ_ALLOC, good, veventq_depth, (1 << 19) + 1);
+	EXPECT_REFUSED(EINVAL, IOMMU_VEVENTQ_ALLOC, good, veventq_depth, ~0U);
+	EXPECT_REFUSED(ENOENT, IOMMU_VEVENTQ_ALLOC, good, viommu_id, 0);
+	EXPECT_REFUSED(ENOENT, IOMMU_VEVENTQ_ALLOC, good, viommu_id, 0xffff);
+	EXPECT_REFUSED(ENOENT, IOMMU_VEVENTQ_ALLOC, good, viommu_id, vm->ioas);
+	EXPECT_REFUSED(ENOENT, IOMMU_VEVENTQ_ALLOC, good, viommu_id, vm->s2);
+	EXPECT_REFUSED(ENOENT, IOMMU_VEVENTQ_ALLOC, good, viommu_id, vm->vdevice);
+	EXPECT_REFUSED(ENOENT, IOMMU_VEVENTQ_ALLOC, good, viommu_id, self->edu.id);
+	EXPECT_REFUSED(ENOENT, IOMMU_VEVENTQ_ALLOC, good, viommu_id, self->queue_id);
+	EXPECT_REFUSED(EEXIST, IOMMU_VEVENTQ_ALLOC, good, viommu_id, vm->viommu);
+
+	/* What was refused has left nothing behind */
+	EXPECT_EQ(0, destroy(vm, viommu));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_FAULT(0, UNMAPPED);
+}
+
+TEST_F(event, errno_sizes)
+{
+	struct vm *vm = &self->vm;
+	struct iommu_veventq_alloc good = {
+		.type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+		.veventq_depth = 1,
+	};
+	const uint32_t size = sizeof(good);
+
+	ASSERT_EQ(32, size);
+	ASSERT_EQ(0, viommu_alloc(vm, &self->edu, vm->s2, &good.viommu_id));
+	EXPECT_EQ(-EINVAL, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, 0, 0));
+	EXPECT_EQ(-EINVAL, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, size - 1, 0));
+	EXPECT_EQ(-E2BIG, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, size + 1, 1));
+	EXPECT_EQ(-E2BIG, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, 256, 1));
+	EXPECT_EQ(0, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, 256, 0));
+	EXPECT_EQ(-EEXIST, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, size, 0));
+}
+
+TEST_F(event, errno_destroy)
+{
+	const uint32_t depths[] = { 1, 1 << 19, 3 };
+	struct vm *vm = &self->vm, second = *vm;
+	uint32_t id, other;
+	unsigned int i;
+	int queue;
+
+	ASSERT_EQ(0, viommu_alloc(vm, &self->edu, vm->s2, &second.viommu));
+	for (i = 0; i < ARRAY_SIZE(depths); i++) {
+		queue = veventq_alloc(&second, depths[i], &id);
+		ASSERT_LE(0, queue);
+		EXPECT_EQ(FD_CLOEXEC, fcntl(queue, F_GETFD));
+		EXPECT_EQ(-EEXIST, veventq_alloc(&second, 1, &other));
+		EXPECT_EQ(-EBUSY, destroy(vm, second.viommu));
+		EXPECT_EQ(-EBUSY, destroy(vm, id));
+		EXPECT_EQ(0, close(queue));
+		EXPECT_EQ(-EBUSY, destroy(vm, second.viommu));
+		EXPECT_EQ(0, destroy(vm, id));
+		EXPECT_EQ(-ENOENT, destroy(vm, id));
+	}
+	EXPECT_EQ(0, destroy(vm, second.viommu));
+}
+
+TEST_F(event, read_counts)
+{
+	const size_t size = sizeof(struct record);
+	uint8_t buf[256];
+	uint32_t sequence = 0;
+	size_t count, want, i;
+
+	for (count = 0; count <= 200; count++)
+		EXPECT_EQ(count < 8 ? -EINVAL : 0, try_read(self->queue, buf, count));
+
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, STORM));
+	usleep(500 * 1000);
+	for (count = 0; count < size; count++)
+		EXPECT_EQ(-EINVAL, try_read(self->queue, buf, count));
+	for (count = size; count <= 200; count++) {
+		memset(buf, 0x5a, sizeof(buf));
+		want = count / size * size;
+		ASSERT_EQ(want, try_read(self->queue, buf, count)) {
+			TH_LOG("count %zu", count);
+		}
+		for (i = 0; i < want; i += size) {
+			struct record *record = (void *)(buf + i);
+
+			EXPECT_EQ(0, record->header.flags);
+			EXPECT_EQ(sequence, record->header.sequence);
+			EXPECT_EQ(UNMAPPED + sequence * WORD, record->evt[2]);
+			sequence++;
+		}
+		for (i = want; i < sizeof(buf); i++)
+			ASSERT_EQ(0x5a, buf[i]);
+	}
+}
+
+/* A buffer that ends where the mapping does */
+TEST_F(event, read_faults)
+{
+	const size_t size = sizeof(struct record);
+	uint32_t sequence = 0;
+	uint8_t *end;
+	size_t there;
+
+	end = mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, end);
+	end += PAGE_SIZE;
+	ASSERT_EQ(0, munmap(end, PAGE_SIZE));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3 * size));
+	usleep(500 * 1000);
+
+	for (there = 0; there < size; there++) {
+		struct record *whole = (void *)(end - there - size);
+
+		/* The first record does not fit */
+		EXPECT_EQ(-EFAULT, try_read(self->queue, end - there, size));
+		EXPECT_EQ(-EFAULT, try_read(self->queue, end - there, 2 * size));
+		EXPECT_FAULT(sequence, UNMAPPED + sequence * WORD);
+		sequence++;
+		/* The second does not */
+		EXPECT_EQ(size, try_read(self->queue, whole, 2 * size));
+		EXPECT_EQ(sequence, whole->header.sequence);
+		EXPECT_EQ(UNMAPPED + sequence * WORD, whole->evt[2]);
+		sequence++;
+		EXPECT_FAULT(sequence, UNMAPPED + sequence * WORD);
+		sequence++;
+	}
+	EXPECT_EQ(0, try_read(self->queue, end - size, size));
+}
+
+TEST_F(event, not_a_file)
+{
+	uint8_t buf[64] = {};
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(-1, pread(self->queue, buf, sizeof(buf), 8));
+		EXPECT_EQ(ESPIPE, errno);
+		EXPECT_EQ(-1, pread(self->queue, buf, sizeof(buf), sizeof(struct record)));
+		EXPECT_EQ(ESPIPE, errno);
+		EXPECT_EQ(-1, write(self->queue, buf, sizeof(buf)));
+		EXPECT_EQ(EINVAL, errno);
+		EXPECT_EQ(-1, write(self->queue, buf, 0));
+		EXPECT_EQ(EINVAL, errno);
+		if (!i)
+			ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+		EXPECT_EQ(i ? 0 : POLLIN, wait_in(self->queue, i ? 0 : 3000));
+		if (i)
+			break;
+		EXPECT_FAULT(0, UNMAPPED);
+	}
+}
+
+static int poll_all(int queue)
+{
+	struct pollfd all = {
+		.fd = queue,
+		.events = POLLIN | POLLRDNORM | POLLPRI | POLLOUT | POLLWRNORM |
+			  POLLRDHUP,
+	};
+
+	return poll(&all, 1, 0) < 0 ? -errno : all.revents;
+}
+
+TEST_F(event, polls)
+{
+	struct record record;
+
+	EXPECT_EQ(0, poll_all(self->queue));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 2));
+	usleep(200 * 1000);
+	EXPECT_EQ(POLLIN | POLLRDNORM, poll_all(self->queue));
+	EXPECT_EQ(POLLIN, wait_in(self->queue, 0));
+	EXPECT_FAULT(0, UNMAPPED);
+	EXPECT_EQ(POLLIN | POLLRDNORM, poll_all(self->queue));
+	EXPECT_FAULT(1, UNMAPPED + WORD);
+	EXPECT_EQ(0, poll_all(self->queue));
+
+	/* A loss is something to read and no error */
+	REQUEUE(1);
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3));
+	usleep(200 * 1000);
+	EXPECT_EQ(POLLIN | POLLRDNORM, poll_all(self->queue));
+	EXPECT_FAULT(0, UNMAPPED);
+	EXPECT_EQ(POLLIN | POLLRDNORM, poll_all(self->queue));
+	EXPECT_EQ(sizeof(record.header), next_record(self->queue, &record));
+	EXPECT_EQ(0, poll_all(self->queue));
+}
+
+struct sleeper {
+	int queue;
+	atomic_int events;
+};
+
+static void *sleep_in_epoll(void *arg)
+{
+	struct sleeper *sleeper = arg;
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET }, got = {};
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, sleeper->queue, &event))
+		return NULL;
+	if (epoll_wait(epoll, &got, 1, 10000) == 1)
+		sleeper->events = got.events;
+	close(epoll);
+	return NULL;
+}
+
+static void *sleep_in_poll(void *arg)
+{
+	struct sleeper *sleeper = arg;
+
+	sleeper->events = wait_in(sleeper->queue, 10000);
+	return NULL;
+}
+
+TEST_F(event, wakes)
+{
+	void *(*const sleeps[])(void *) = { sleep_in_epoll, sleep_in_poll };
+	struct sleeper sleeper;
+	pthread_t thread;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		sleeper = (struct sleeper){ .queue = self->queue };
+		ASSERT_EQ(0, pthread_create(&thread, NULL, sleeps[i % 2], &sleeper));
+		usleep(200 * 1000);
+		EXPECT_EQ(0, sleeper.events);
+		ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+		pthread_join(thread, NULL);
+		EXPECT_EQ(POLLIN, sleeper.events);
+		EXPECT_FAULT(i, UNMAPPED);
+	}
+}
+
+/* The records */
+
+TEST_F(event, translation_faults)
+{
+	const struct {
+		int id;
+		uint64_t ipa;
+		uint64_t attrs;
+		bool reads;
+	} cases[] = {
+		{ F_TRANSLATION, 0, 0, true },
+		{ F_ADDR_SIZE, BIT(40), PTE_PAGE, true },
+		{ F_ACCESS, IPA(PAGE_B), PTE_PAGE & ~PTE_ACCESSED, true },
+		{ F_PERMISSION, IPA(PAGE_B), PTE_PAGE | PTE_READONLY, false },
+	};
+	struct vm *vm = &self->vm;
+	unsigned int i, n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t page = IOVA + (8 + i) * PAGE_SIZE, iova = page + 0x5a4;
+
+		s1_map(&vm->s1, vm, page, cases[i].ipa, cases[i].attrs);
+		ASSERT_EQ(0, edu_dma(&self->edu, true, iova, WORD));
+		EXPECT_EVENT(n, cases[i].id, EVT_1_CLASS_IN, iova);
+		n++;
+		ASSERT_EQ(0, edu_dma(&self->edu, false, iova, WORD));
+		if (!cases[i].reads)
+			continue;
+		EXPECT_EVENT(n, cases[i].id, EVT_1_CLASS_IN | EVT_1_READ, iova);
+		n++;
+	}
+	/* In a row, from one page into the next */
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED - 2 * WORD, 4));
+	for (i = 0; i < 4; i++)
+		EXPECT_FAULT(n + i, UNMAPPED - 2 * WORD + i * WORD);
+	EXPECT_EQ(0, wait_in(self->queue, 200));
+}
+
+TEST_F(event, bad_cd)
+{
+	const uint64_t bits[] = { CD_0_V, CD_0_AA64 };
+	struct vm *vm = &self->vm;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bits); i++) {
+		vm->s1.cd[0] ^= bits[i];
+		ASSERT_EQ(0, invalidate_one(vm, CFGI_CD | CMD_0_SID(VSID), 0));
+		ASSERT_EQ(0, fault(&self->edu, IOVA, 1));
+		EXPECT_EVENT(i, C_BAD_CD, 0, 0);
+		vm->s1.cd[0] ^= bits[i];
+	}
+	ASSERT_EQ(0, invalidate_one(vm, CFGI_CD | CMD_0_SID(VSID), 0));
+	EXPECT_EQ(PAGE_A, edu_lands(&self->edu, vm, IOVA));
+	EXPECT_EQ(0, wait_in(self->queue, 200));
+}
+
+/* QEMU has no SubstreamIDs and takes an STE with some for a bad one */
+TEST_F(event, bad_ste)
+{
+	struct vm *vm = &self->vm;
+	uint32_t bad;
+
+	ASSERT_EQ(0, nested_alloc(vm, &self->edu, vm->viommu,
+				  STE_S1 | vm->s1.cd_ipa | STE_0_S1CDMAX(1),
+				  STE_1_CD_CACHED, &bad));
+	ASSERT_EQ(0, edu_attach(&self->edu, bad));
+	ASSERT_EQ(0, edu_dma(&self->edu, true, IOVA, WORD));
+	EXPECT_EVENT(0, C_BAD_STE, 0, 0);
+	ASSERT_EQ(0, edu_dma(&self->edu, false, IOVA, WORD));
+	EXPECT_EVENT(1, C_BAD_STE, 0, 0);
+	/* That read has not brought the device its token */
+	ASSERT_EQ(0, edu_attach(&self->edu, vm->bypass));
+	ASSERT_EQ(0, edu_load_token(&self->edu, vm));
+	ASSERT_EQ(0, edu_attach(&self->edu, vm->s1_hwpt));
+	EXPECT_EQ(PAGE_A, edu_lands(&self->edu, vm, IOVA));
+	EXPECT_EQ(0, wait_in(self->queue, 200));
+}
+
+TEST_F(event, abort_is_silent)
+{
+	struct vm *vm = &self->vm;
+	uint32_t invalid;
+
+	ASSERT_EQ(0, nested_alloc(vm, &self->edu, vm->viommu, 0, 0, &invalid));
+	ASSERT_EQ(0, edu_attach(&self->edu, vm->abort));
+	ASSERT_EQ(0, fault(&self->edu, IPA(PAGE_A), 2));
+	ASSERT_EQ(0, edu_dma(&self->edu, false, IOVA, WORD));
+	ASSERT_EQ(0, edu_attach(&self->edu, invalid));
+	ASSERT_EQ(0, fault(&self->edu, IOVA, 2));
+	ASSERT_EQ(0, edu_attach(&self->edu, vm->s1_hwpt));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_FAULT(0, UNMAPPED);
+	EXPECT_EQ(0, kmsg_count(self->kmsg, SMMU_EVENT "|" KERNEL_TROUBLE));
+}
+
+/* What stays on the host */
+
+/* The kernel limits what it logs, 10 events in 5 seconds */
+static void let_the_log_rest(void)
+{
+	usleep(5100 * 1000);
+}
+
+/* The events in the log, which come a little later than the DMA ends */
+static int logged(int kmsg, const char *regex)
+{
+	usleep(500 * 1000);
+	return kmsg_count(kmsg, regex);
+}
+
+/* The table that stage 1 has at level 2 */
+static uint64_t *s1_level_2(struct vm *vm)
+{
+	return (void *)(vm->mem + (vm->s1.root[0] & PTE_ADDR) - GUEST_IPA);
+}
+
+/*
+ * Faults of stage 2. QEMU reports one on a fetch of a table of stage 1 with
+ * S2=0, as if it were the guest's; CLASS tells it from one.
+ */
+TEST_F(event, stage_2_is_the_hosts)
+{
+	const uint64_t leaf = IOVA + PAGE_SIZE, table = IOVA + 0x200000;
+	struct vm *vm = &self->vm;
+	int words = kmsg_open();
+
+	ASSERT_LE(0, words);
+	s1_map(&vm->s1, vm, leaf, SPARE_IPA, PTE_PAGE);
+	s1_level_2(vm)[table >> 21] = SPARE_IPA | PTE_TABLE;
+	let_the_log_rest();
+
+	ASSERT_EQ(0, fault(&self->edu, leaf, 1));
+	EXPECT_EQ(1, logged(self->kmsg, "arm-smmu-v3.*event 0x.. received"));
+	/* S2=1, CLASS=IN */
+	EXPECT_EQ(1, kmsg_count(words, "arm-smmu-v3.*0x0000028000000000$"));
+
+	/* S2=0, CLASS=TT */
+	ASSERT_EQ(0, fault(&self->edu, table, 1));
+	EXPECT_EQ(1, logged(self->kmsg, "arm-smmu-v3.*event 0x.. received"));
+	EXPECT_EQ(1, kmsg_count(words, "arm-smmu-v3.*0x0000010000000000$"));
+
+	EXPECT_EQ(0, wait_in(self->queue, 0));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_FAULT(0, UNMAPPED);
+	EXPECT_EQ(0, logged(self->kmsg, SMMU_EVENT "|" KERNEL_TROUBLE));
+}
+
+TEST_F(event, nobody_wants_it)
+{
+	struct vm *vm = &self->vm;
+
+	let_the_log_rest();
+
+	/* No queue */
+	ASSERT_EQ(0, close(self->queue));
+	ASSERT_EQ(0, destroy(vm, self->queue_id));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_EQ(1, logged(self->kmsg, SMMU_EVENT ".*0x10"));
+
+	/* One again, and its numbers start again */
+	self->queue = veventq_alloc(vm, 4, &self->queue_id);
+	ASSERT_LE(0, self->queue);
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_FAULT(0, UNMAPPED);
+
+	/* No vDEVICE */
+	ASSERT_EQ(0, edu_attach(&self->edu, vm->bypass));
+	ASSERT_EQ(0, destroy(vm, vm->vdevice));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_EQ(1, logged(self->kmsg, SMMU_EVENT ".*0x10"));
+
+	/* Not on the vIOMMU */
+	ASSERT_EQ(0, vdevice_alloc(vm, &self->edu, vm->viommu, VSID, &vm->vdevice));
+	ASSERT_EQ(0, edu_attach(&self->edu, vm->s2));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_EQ(1, logged(self->kmsg, SMMU_EVENT ".*0x10"));
+	EXPECT_EQ(0, wait_in(self->queue, 0));
+
+	ASSERT_EQ(0, edu_attach(&self->edu, vm->s1_hwpt));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_FAULT(1, UNMAPPED);
+	EXPECT_EQ(0, logged(self->kmsg, SMMU_EVENT "|" KERNEL_TROUBLE));
+}
+
+/* More than fits */
+
+TEST_F(event, overflows)
+{
+	const unsigned int total = 4 * STORM;
+	struct record record;
+	uint8_t buf[256];
+	unsigned int i;
+
+	REQUEUE(2);
+	for (i = 0; i < total; i += STORM)
+		ASSERT_EQ(0, fault(&self->edu, UNMAPPED, STORM));
+	usleep(500 * 1000);
+	EXPECT_EQ(2 * 40 + 8, try_read(self->queue, buf, sizeof(buf)));
+	for (i = 0; i < 2; i++) {
+		memcpy(&record, buf + i * 40, sizeof(record));
+		EXPECT_EQ(0, record.header.flags);
+		EXPECT_EQ(i, record.header.sequence);
+		EXPECT_EQ(UNMAPPED + i * WORD, record.evt[2]);
+	}
+	memcpy(&record.header, buf + 80, sizeof(record.header));
+	EXPECT_EQ(IOMMU_VEVENTQ_FLAG_LOST_EVENTS, record.header.flags);
+	EXPECT_EQ(total - 1, record.header.sequence);
+	EXPECT_EQ(0, try_read(self->queue, buf, sizeof(buf)));
+
+	/* The whole depth is there again */
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 2));
+	EXPECT_FAULT(total, UNMAPPED);
+	EXPECT_FAULT(total + 1, UNMAPPED + WORD);
+	EXPECT_EQ(0, wait_in(self->queue, 200));
+
+	/* An event that comes after a loss takes the place of its header */
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3));
+	usleep(200 * 1000);
+	EXPECT_FAULT(total + 2, UNMAPPED);
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_FAULT(total + 3, UNMAPPED + WORD);
+	EXPECT_FAULT(total + 5, UNMAPPED);
+	EXPECT_EQ(0, wait_in(self->queue, 200));
+
+	/* A buffer for the header alone */
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 5));
+	usleep(200 * 1000);
+	EXPECT_EQ(80, try_read(self->queue, buf, 80));
+	EXPECT_EQ(POLLIN, wait_in(self->queue, 0));
+	EXPECT_EQ(-EINVAL, try_read(self->queue, buf, 7));
+	EXPECT_EQ(8, try_read(self->queue, buf, 8));
+	memcpy(&record.header, buf, sizeof(record.header));
+	EXPECT_EQ(total + 10, record.header.sequence);
+	EXPECT_EQ(0, wait_in(self->queue, 0));
+}
+
+/* Follows a queue, in records of any kind */
+struct follower {
+	int queue;
+	int pause;		/* between two reads, in microseconds */
+	size_t count;		/* of a read() */
+	uint32_t first;		/* number to start with */
+	uint32_t last;		/* and to end with */
+	uint32_t records;
+	uint32_t losses;
+	int wrong;
+};
+
+/* The order in which records may come; true at the last one */
+static bool follow(struct follower *f, const struct record *record, int64_t *at)
+{
+	uint32_t sequence = record->header.sequence;
+	bool lost = record->header.flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS;
+
+	if (record->header.flags & ~IOMMU_VEVENTQ_FLAG_LOST_EVENTS ||
+	    (int64_t)sequence <= *at)
+		f->wrong++;
+	if (!lost && record->evt[2] != UNMAPPED + (sequence - f->first) % STORM * WORD)
+		f->wrong++;
+	*at = sequence;
+	f->records += !lost;
+	f->losses += lost;
+	return sequence == f->last;
+}
+
+static void *follow_queue(void *arg)
+{
+	struct follower *f = arg;
+	int64_t at = (int64_t)f->first - 1;
+	uint8_t buf[16 * sizeof(struct record)], *p;
+	bool end = false;
+	ssize_t len;
+
+	while (!end && !f->wrong) {
+		if (wait_in(f->queue, 5000) != POLLIN)
+			f->wrong++;
+		len = try_read(f->queue, buf, f->count);
+		for (p = buf; p < buf + len; ) {
+			struct record record = {};
+			bool lost = *p & IOMMU_VEVENTQ_FLAG_LOST_EVENTS;
+			size_t size = lost ? 8 : sizeof(record);
+
+			memcpy(&record, p, size);
+			end = follow(f, &record, &at);
+			p += size;
+		}
+		if (len < 0 || p != buf + len)
+			f->wrong++;
+		usleep(f->pause);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(event, slow_reader, 120)
+{
+	const unsigned int total = 16 * STORM;
+	struct follower f = {
+		.pause = 500,
+		.count = sizeof(struct record),
+		.last = total - 1,
+	};
+	pthread_t thread;
+	unsigned int i;
+
+	REQUEUE(2);
+	f.queue = self->queue;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, follow_queue, &f));
+	for (i = 0; i < total; i += STORM)
+		ASSERT_EQ(0, fault(&self->edu, UNMAPPED, STORM));
+	pthread_join(thread, NULL);
+	TH_LOG("%u events, %u of them read, %u times a loss", total, f.records, f.losses);
+	EXPECT_EQ(0, f.wrong);
+	EXPECT_LT(2, f.records);
+	EXPECT_GT(total, f.records);
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 2));
+	EXPECT_FAULT(total, UNMAPPED);
+	EXPECT_FAULT(total + 1, UNMAPPED + WORD);
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* Overflow and drain, over and over, each second time with a reader there before */
+TEST_F_TIMEOUT(event, overflows_again, 120)
+{
+	struct follower f = { .count = 16 * sizeof(struct record) };
+	unsigned int rounds = 0, lossy = 0, base = 0, n;
+	double end = now() + 20;
+	pthread_t thread;
+
+	REQUEUE(2);
+	f.queue = self->queue;
+	for (; now() < end && !f.wrong; rounds++, base += n) {
+		n = 3 + rounds * 37 % (STORM - 2);
+		f.first = base;
+		f.last = base + n - 1;
+		f.losses = 0;
+		f.records = 0;
+		f.pause = rounds % 4 * 500;
+		edu_dma_start(&self->edu, true, UNMAPPED, n * WORD);
+		if (rounds % 2)
+			ASSERT_EQ(0, edu_dma_wait(&self->edu));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, follow_queue, &f));
+		ASSERT_EQ(0, edu_dma_wait(&self->edu));
+		pthread_join(thread, NULL);
+		lossy += f.records < n;
+	}
+	TH_LOG("%u rounds, %u of them lossy, %u events", rounds, lossy, base);
+	EXPECT_EQ(0, f.wrong);
+	EXPECT_LT(0, lossy);
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 2));
+	EXPECT_FAULT(base, UNMAPPED);
+	EXPECT_FAULT(base + 1, UNMAPPED + WORD);
+}
+
+/* Several readers */
+
+#define SHARED_TOTAL	(16 * STORM)
+
+struct sharer {
+	int queue;
+	size_t count;
+	uint32_t got;
+	int wrong;
+	atomic_uchar *seen;	/* how often, by number */
+	atomic_uint *total;
+};
+
+static void *share_queue(void *arg)
+{
+	struct sharer *s = arg;
+	struct record records[16];
+	ssize_t len, i;
+
+	while (*s->total < SHARED_TOTAL && !s->wrong) {
+		if (wait_in(s->queue, 5000) < 0)
+			break;
+		len = try_read(s->queue, records, s->count);
+		if (len < 0 || len % sizeof(records[0]))
+			s->wrong++;
+		for (i = 0; i < len / (ssize_t)sizeof(records[0]); i++) {
+			uint32_t sequence = records[i].header.sequence;
+
+			if (records[i].header.flags || sequence >= SHARED_TOTAL ||
+			    records[i].evt[2] != UNMAPPED + sequence % STORM * WORD) {
+				s->wrong++;
+				break;
+			}
+			s->seen[sequence]++;
+			s->got++;
+			++*s->total;
+		}
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(event, two_readers, 60)
+{
+	static atomic_uchar seen[SHARED_TOTAL];
+	atomic_uint total = 0;
+	struct sharer sharers[2];
+	pthread_t threads[2];
+	unsigned int i;
+
+	REQUEUE(SHARED_TOTAL);
+	for (i = 0; i < 2; i++) {
+		sharers[i] = (struct sharer){
+			.queue = self->queue,
+			.count = sizeof(struct record) * (i ? 16 : 1),
+			.seen = seen,
+			.total = &total,
+		};
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, share_queue, &sharers[i]));
+	}
+	for (i = 0; i < SHARED_TOTAL / STORM; i++)
+		ASSERT_EQ(0, fault(&self->edu, UNMAPPED, STORM));
+	/* One may sleep while the other gets the last one */
+	for (i = 0; i < 50 && total < SHARED_TOTAL; i++)
+		usleep(100 * 1000);
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	for (i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	TH_LOG("%u events: %u and %u", SHARED_TOTAL, sharers[0].got, sharers[1].got);
+	for (i = 0; i < SHARED_TOTAL; i++) {
+		ASSERT_EQ(1, seen[i]) {
+			TH_LOG("event %u", i);
+		}
+	}
+}
+
+/* Ends */
+
+TEST_F(event, close_under_a_sleeper)
+{
+	struct sleeper sleeper = { .queue = self->queue };
+	struct vm *vm = &self->vm;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, sleep_in_poll, &sleeper));
+	usleep(200 * 1000);
+	EXPECT_EQ(0, close(self->queue));
+	/* poll() holds the file: the queue lives, and wakes who then finds no file */
+	EXPECT_EQ(-EBUSY, destroy(vm, self->queue_id));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(POLLNVAL, sleeper.events);
+	EXPECT_EQ(0, destroy(vm, self->queue_id));
+	self->queue = veventq_alloc(vm, 1, &self->queue_id);
+	ASSERT_LE(0, self->queue);
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_FAULT(0, UNMAPPED);
+}
+
+/* The file is the last that is left of a VM */
+TEST_F(event, queue_outlives_vm)
+{
+	struct record record;
+
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3));
+	usleep(200 * 1000);
+	edu_close(&self->edu);
+	ASSERT_EQ(0, close(self->vm.fd));
+	self->vm.fd = -1;
+	EXPECT_FAULT(0, UNMAPPED);
+	EXPECT_EQ(POLLIN, wait_in(self->queue, 0));
+	ASSERT_EQ(0, close(self->queue));
+
+	ASSERT_EQ(0, vm_build(&self->vm, &self->edu, 0, VM_TRANSLATES));
+	self->queue = veventq_alloc(&self->vm, 1, &self->queue_id);
+	ASSERT_LE(0, self->queue);
+	EXPECT_EQ(0, try_read(self->queue, &record, sizeof(record)));
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+	EXPECT_FAULT(0, UNMAPPED);
+}
+
+/* A VMM with a full queue and a sleeper, until it is killed */
+static void live(struct vm *vm, struct edu *edu, int ready)
+{
+	struct sleeper sleeper;
+	pthread_t thread;
+	uint32_t id;
+
+	if (vm_build(vm, edu, 0, VM_TRANSLATES))
+		return;
+	sleeper.queue = veventq_alloc(vm, 2, &id);
+	if (sleeper.queue < 0 || fault(edu, UNMAPPED, STORM) ||
+	    pthread_create(&thread, NULL, sleep_in_epoll, &sleeper))
+		return;
+	edu_dma_start(edu, true, UNMAPPED, STORM * WORD);
+	if (write(ready, "r", 1) == 1)
+		pause();
+}
+
+TEST_F_TIMEOUT(event, process_dies, 60)
+{
+	int round, status, ready[2];
+	pid_t child;
+	char c;
+
+	for (round = 0; round < 5; round++) {
+		close(self->queue);
+		vm_close(&self->vm, &self->edu);
+		ASSERT_EQ(0, pipe(ready));
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child) {
+			live(&self->vm, &self->edu, ready[1]);
+			_exit(1);
+		}
+		close(ready[1]);
+		EXPECT_EQ(1, read(ready[0], &c, 1));
+		close(ready[0]);
+		usleep(round * 30 * 1000);
+		kill(child, SIGKILL);
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status));
+
+		ASSERT_EQ(0, vm_build(&self->vm, &self->edu, 0, VM_TRANSLATES));
+		self->queue = veventq_alloc(&self->vm, 2, &self->queue_id);
+		ASSERT_LE(0, self->queue);
+		ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
+		EXPECT_FAULT(0, UNMAPPED);
+	}
+}
+
+/* Two VMs, whose devices have the same ID in each */
+
+static int second_vm(struct vm *vm, struct edu *edu)
+{
+	int rc = vm_build(vm, edu, 1, VM_BYPASS);
+
+	if (!rc)
+		rc = vdevice_alloc(vm, edu, vm->viommu, VSID, &vm->vdevice);
+	if (rc)
+		return rc;
+	s1_init(&vm->s1, vm, GUEST_ASID);
+	s1_map(&vm->s1, vm, IOVA, IPA(PAGE_A), PTE_PAGE);
+	rc = s1_hwpt_alloc(&vm->s1, vm, edu, &vm->s1_hwpt);
+	return rc ? rc : edu_attach(edu, vm->s1_hwpt);
+}
+
+TEST_F_TIMEOUT(event, two_vms, 60)
+{
+	const uint64_t base[] = { UNMAPPED, UNMAPPED + 0x100000 };
+	struct vm vm, *vms[] = { &self->vm, &vm };
+	struct edu edu, *edus[] = { &self->edu, &edu };
+	int queues[2] = { self->queue };
+	unsigned int i, n;
+	uint32_t id;
+
+	if (edu_count() < 2)
+		SKIP(return, "needs two edu devices");
+	ASSERT_EQ(0, second_vm(&vm, &edu));
+	queues[1] = veventq_alloc(&vm, 2 * STORM, &id);
+	ASSERT_LE(0, queues[1]);
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, fault(edus[i], base[i], 1));
+		EXPECT_EQ(NULL, expect_event(queues[i], 0,
+					     F_TRANSLATION | EVT_0_SID(VSID),
+					     EVT_1_CLASS_IN, base[i]));
+		EXPECT_EQ(0, wait_in(queues[!i], 200));
+	}
+	for (i = 0; i < 2; i++)
+		edu_dma_start(edus[i], true, base[i], STORM * WORD);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, edu_dma_wait(edus[i]));
+	for (i = 0; i < 2; i++) {
+		for (n = 0; n < STORM; n++)
+			ASSERT_EQ(NULL, expect_event(queues[i], 1 + n,
+						     F_TRANSLATION | EVT_0_SID(VSID),
+						     EVT_1_CLASS_IN,
+						     base[i] + n * WORD));
+		EXPECT_EQ(0, wait_in(queues[i], 200));
+	}
+
+	/* One VM full to the brim is nothing to the other */
+	ASSERT_EQ(0, close(self->queue));
+	ASSERT_EQ(0, destroy(vms[0], self->queue_id));
+	self->queue = veventq_alloc(vms[0], 2, &self->queue_id);
+	ASSERT_LE(0, self->queue);
+	edu_dma_start(edus[0], true, base[0], STORM * WORD);
+	ASSERT_EQ(0, fault(edus[1], base[1], 1));
+	EXPECT_EQ(NULL, expect_event(queues[1], 1 + STORM,
+				     F_TRANSLATION | EVT_0_SID(VSID),
+				     EVT_1_CLASS_IN, base[1]));
+	EXPECT_EQ(0, wait_in(queues[1], 200));
+	close(queues[1]);
+	vm_close(&vm, &edu);
+}
+
+TEST_HARNESS_MAIN
