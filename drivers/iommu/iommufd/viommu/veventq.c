@@ -69,6 +69,7 @@ static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
 {
 	u8 record[IOMMUFD_VEVENT_MAX_SIZE] __aligned(8);
 	struct iommufd_veventq_obj *vobj = filep->private_data;
+	struct iommufd_vevent_header *header = (void *)record;
 	size_t done = 0;
 	size_t size;
 	int rc = 0;
@@ -80,7 +81,7 @@ static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
 
 	if (mutex_lock_interruptible(&vobj->read_lock))
 		return -ERESTARTSYS;
-	while ((size = iommufd_vevent_peek(&vobj->ring, (void *)record))) {
+	while ((size = iommufd_vevent_peek(&vobj->ring, header))) {
 		if (size > count - done) {
 			rc = -EINVAL;
 			break;
@@ -89,8 +90,11 @@ static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
 			rc = -EFAULT;
 			break;
 		}
-		iommufd_vevent_drop(&vobj->ring, (void *)record);
+		iommufd_vevent_drop(&vobj->ring, header);
 		done += size;
+		/* The mark of a loss ends what is read, whatever came since */
+		if (header->flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS)
+			break;
 	}
 	mutex_unlock(&vobj->read_lock);
 	return done ?: rc;
