@@ -22,6 +22,7 @@
 #include <linux/uaccess.h>
 
 #include "mock.h"
+#include "private.h"
 
 /**
  * struct mock_viommu - A vIOMMU
@@ -265,10 +266,17 @@ static void mock_vdevice_release(struct iommufd_vdevice *vdev)
 	atomic_dec(&mock_vdevices);
 }
 
+static const struct iommufd_veventq_type mock_veventq_types[] = {
+	{ IOMMU_VEVENTQ_TYPE_SELFTEST,
+	  sizeof(struct iommu_viommu_event_selftest) },
+	{ }
+};
+
 static const struct iommufd_viommu_ops mock_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_SELFTEST,
 	.viommu_size = sizeof(struct mock_viommu),
 	.vdevice_size = sizeof(struct mock_vdevice),
+	.veventq_types = mock_veventq_types,
 	.supported = mock_viommu_supported,
 	.init = mock_viommu_init_one,
 	.release = mock_viommu_release,
@@ -280,6 +288,8 @@ static const struct iommufd_viommu_ops mock_viommu_ops = {
 
 const struct iommufd_viommu_ops *const mock_viommu_types[] = {
 	&mock_viommu_ops,
+	/* Nested domains of the mock need no vIOMMU */
+	&iommufd_viommu_default_ops,
 	NULL,
 };
 
@@ -312,6 +322,62 @@ static int mock_dev_check_cache(struct iommufd_ucmd *ucmd)
 	return rc;
 }
 
+static int mock_vevent_report(struct iommufd_vdevice *vdev)
+{
+	struct iommu_viommu_event_selftest event = {
+		.virt_id = vdev->virt_id,
+	};
+
+	return iommufd_viommu_report_event(vdev->viommu,
+					   IOMMU_VEVENTQ_TYPE_SELFTEST, &event,
+					   sizeof(event));
+}
+
+/* The next event of the queue gets this number, to see how numbers wrap */
+static int mock_vevent_sequence(struct iommufd_vdevice *vdev, u32 sequence)
+{
+	struct iommufd_viommu *viommu = vdev->viommu;
+	struct iommufd_vevent_ring *ring;
+	int rc = -ENOENT;
+
+	if (sequence > INT_MAX)
+		return -EINVAL;
+
+	spin_lock(&viommu->vevents_lock);
+	list_for_each_entry(ring, &viommu->vevents, item) {
+		spin_lock(&ring->lock);
+		ring->sequence = sequence;
+		spin_unlock(&ring->lock);
+		rc = 0;
+	}
+	spin_unlock(&viommu->vevents_lock);
+	return rc;
+}
+
+/* What an interrupt thread does for a device, on behalf of user space */
+static int mock_vevent(struct iommufd_ucmd *ucmd, u32 dev_id)
+{
+	struct iommu_test_cmd *cmd = ucmd->cmd;
+	struct iommufd_device *idev;
+	int rc = -ENOENT;
+
+	idev = iommufd_get_device(ucmd, dev_id);
+	if (IS_ERR(idev))
+		return PTR_ERR(idev);
+
+	/* Keeps the virtual device */
+	mutex_lock(&idev->igroup->lock);
+	if (idev->vdev && cmd->op == IOMMU_TEST_OP_TRIGGER_VEVENT)
+		rc = mock_vevent_report(&idev->vdev->vdev);
+	else if (idev->vdev)
+		rc = mock_vevent_sequence(&idev->vdev->vdev,
+					  cmd->vevent_sequence.sequence);
+	mutex_unlock(&idev->igroup->lock);
+
+	iommufd_put_object(ucmd->ictx, &idev->obj);
+	return rc;
+}
+
 static int mock_viommu_count(struct iommufd_ucmd *ucmd)
 {
 	struct iommu_test_cmd *cmd = ucmd->cmd;
@@ -329,6 +395,10 @@ int mock_viommu_test(struct iommufd_ucmd *ucmd)
 	switch (cmd->op) {
 	case IOMMU_TEST_OP_DEV_CHECK_CACHE:
 		return mock_dev_check_cache(ucmd);
+	case IOMMU_TEST_OP_TRIGGER_VEVENT:
+		return mock_vevent(ucmd, cmd->trigger_vevent.dev_id);
+	case IOMMU_TEST_OP_VEVENT_SEQUENCE:
+		return mock_vevent(ucmd, cmd->vevent_sequence.dev_id);
 	case IOMMU_TEST_OP_VIOMMU_FAIL:
 		return mock_viommu_order_failure(cmd->viommu_fail.call,
 						 cmd->viommu_fail.error,
