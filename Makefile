@@ -14,6 +14,7 @@ help:
 	@echo 'make series              the series as mail: build/series, proven with git am'
 	@echo 'make run                 boot a VMM on the board; VMM=qemu'
 	@echo 'make check               every test'
+	@echo 'make kcsan               the tests that race, on a kernel that watches for data races'
 	@echo 'make clean               remove what was built, keep build/linux'
 	@echo 'make distclean           remove build/'
 
@@ -26,10 +27,13 @@ series:
 run check:
 	@tools/testing/viommu/$@
 
+kcsan:
+	@tools/testing/viommu/kselftest --config kcsan --only viommu --fixture race
+
 clean:
 	rm -rf build/out build/log build/series
 
 distclean:
 	rm -rf build
 
-.PHONY: help tree fold image series run check clean distclean
+.PHONY: help tree fold image series run check kcsan clean distclean
