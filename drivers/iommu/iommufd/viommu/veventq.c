@@ -95,6 +95,7 @@ static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
 		/* The mark of a loss ends what is read, whatever came since */
 		if (header->flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS)
 			break;
+		cond_resched();
 	}
 	mutex_unlock(&vobj->read_lock);
 	return done ?: rc;

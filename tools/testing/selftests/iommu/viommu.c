@@ -346,6 +346,156 @@ TEST_F(viommu, nested_hwpt_has_its_own_cache)
 	EXPECT_EQ(0, vm_take_apart(&self->vm));
 }
 
+/* The type that needs no driver */
+
+TEST_F(viommu, default_type_alloc)
+{
+	char data[8] = "";
+	struct iommu_viommu_alloc cmd = {
+		.size = sizeof(cmd),
+		.type = IOMMU_VIOMMU_TYPE_DEFAULT,
+		.dev_id = self->vm.dev,
+		.hwpt_id = self->vm.s2,
+		.data_uptr = (uintptr_t)data,
+	};
+	int fd = self->fd;
+	__u32 plain, id;
+
+	/* It has no data */
+	for (cmd.data_len = 1; cmd.data_len <= sizeof(data); cmd.data_len++)
+		FAILS(EOPNOTSUPP, iommufd_ioctl(fd, IOMMU_VIOMMU_ALLOC, &cmd));
+	cmd.data_len = 0;
+	OK(iommufd_ioctl(fd, IOMMU_VIOMMU_ALLOC, &cmd));
+	id = cmd.out_viommu_id;
+	cmd.flags = 1;
+	FAILS(EOPNOTSUPP, iommufd_ioctl(fd, IOMMU_VIOMMU_ALLOC, &cmd));
+	FAILS(ENOENT, viommu_alloc_default(fd, NO_ID, self->vm.s2, &plain));
+	FAILS(ENOENT, viommu_alloc_default(fd, self->vm.dev, id, &plain));
+	OK(hwpt_alloc(fd, self->vm.dev, self->vm.ioas, 0, &plain));
+	FAILS(EINVAL, viommu_alloc_default(fd, self->vm.dev, plain, &cmd.type));
+	OK(destroy(fd, plain));
+
+	/* The driver is not asked */
+	EXPECT_EQ(HELD(1, 0, 0), mock_held(fd));
+	OK(destroy(fd, id));
+	EXPECT_EQ(0, vm_take_apart(&self->vm));
+}
+
+TEST_F(viommu, default_type_vdevices)
+{
+	__u32 viommu, stdev2, dev2, stdev3, dev3, vdevice, vdevice2;
+	struct vm *vm = &self->vm;
+	int fd = self->fd;
+
+	OK(viommu_alloc_default(fd, vm->dev, vm->s2, &viommu));
+	OK(mock_plug(fd, vm->ioas, 0, &stdev2, &dev2));
+	OK(mock_plug(fd, vm->ioas, MOCK_FLAGS_DEVICE_SECOND_IOMMU, &stdev3,
+		     &dev3));
+	OK(vdevice_alloc(fd, viommu, vm->dev, VIRT_ID, &vdevice));
+	FAILS(EEXIST, vdevice_alloc(fd, viommu, vm->dev, 1, &vdevice2));
+	FAILS(EEXIST, vdevice_alloc(fd, viommu, dev2, VIRT_ID, &vdevice2));
+	FAILS(EEXIST, vdevice_alloc(fd, vm->viommu, vm->dev, 1, &vdevice2));
+	FAILS(EINVAL, vdevice_alloc(fd, viommu, dev3, 1, &vdevice2));
+	OK(vdevice_alloc(fd, viommu, dev2, 1, &vdevice2));
+	EXPECT_EQ(HELD(1, 0, 0), mock_held(fd));
+	FAILS(EBUSY, destroy(fd, viommu));
+
+	/* They go as any other does */
+	OK(destroy(fd, stdev2));
+	FAILS(ENOENT, destroy(fd, vdevice2));
+	FAILS(EBUSY, destroy(fd, viommu));
+	OK(destroy(fd, vdevice));
+	OK(destroy(fd, viommu));
+	OK(destroy(fd, stdev3));
+	EXPECT_EQ(0, vm_take_apart(vm));
+}
+
+/* Its nested HWPTs are the driver's plain ones, which need no vDEVICE */
+TEST_F(viommu, default_type_nested_hwpt)
+{
+	struct iommu_hwpt_invalidate_selftest inv = {
+		.flags = IOMMU_TEST_INVALIDATE_FLAG_ALL,
+	};
+	struct iommu_hwpt_invalidate cmd = {
+		.size = sizeof(cmd),
+		.data_uptr = (uintptr_t)&inv,
+		.data_type = IOMMU_HWPT_INVALIDATE_DATA_SELFTEST,
+		.entry_len = sizeof(inv),
+		.entry_num = 1,
+	};
+	struct iommu_test_cmd check = {
+		.size = sizeof(check),
+		.op = IOMMU_TEST_OP_MD_CHECK_IOTLB,
+	};
+	__u32 viommu, nested, nested2, fault, vdevice, stdev2, dev2;
+	struct vm *vm = &self->vm;
+	int fd = self->fd;
+	int fault_fd;
+
+	OK(viommu_alloc_default(fd, vm->dev, vm->s2, &viommu));
+	OK(mock_plug(fd, vm->ioas, MOCK_FLAGS_DEVICE_SECOND_IOMMU, &stdev2,
+		     &dev2));
+	FAILS(EINVAL, nested_alloc(fd, dev2, viommu, 0, &nested));
+	FAILS(EOPNOTSUPP, hwpt_alloc(fd, vm->dev, viommu, 0, &nested));
+	OK(nested_alloc(fd, vm->dev, viommu, 0, &nested));
+	OK(mock_attach(fd, vm->stdev, nested));
+	EXPECT_EQ(HELD(1, 0, 0), mock_held(fd));
+
+	/* Invalidated by itself, as without a vIOMMU */
+	cmd.hwpt_id = nested;
+	OK(iommufd_ioctl(fd, IOMMU_HWPT_INVALIDATE, &cmd));
+	EXPECT_EQ(1, cmd.entry_num);
+	check.id = nested;
+	OK(iommufd_ioctl(fd, IOMMU_TEST_CMD, &check));
+	cmd.data_type = IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST + 1;
+	FAILS(EINVAL, iommufd_ioctl(fd, IOMMU_HWPT_INVALIDATE, &cmd));
+	EXPECT_EQ(0, cmd.entry_num);
+
+	/* The vIOMMU itself has no command, not even a probe */
+	cmd.hwpt_id = viommu;
+	for (cmd.data_type = 0; cmd.data_type < 3; cmd.data_type++) {
+		cmd.entry_num = 1;
+		FAILS(EOPNOTSUPP,
+		      iommufd_ioctl(fd, IOMMU_HWPT_INVALIDATE, &cmd));
+		EXPECT_EQ(0, cmd.entry_num);
+		cmd.entry_num = 0;
+		FAILS(EOPNOTSUPP,
+		      iommufd_ioctl(fd, IOMMU_HWPT_INVALIDATE, &cmd));
+	}
+	FAILS(EOPNOTSUPP, invalidate_one(fd, viommu, VIRT_ID, 0));
+
+	/* With a vDEVICE and a fault queue as well, a hitless replace */
+	OK(vdevice_alloc(fd, viommu, vm->dev, VIRT_ID, &vdevice));
+	FAILS(EOPNOTSUPP, invalidate_one(fd, viommu, VIRT_ID, 0));
+	OK(fault_queue_alloc(fd, &fault, &fault_fd));
+	OK(nested_alloc(fd, vm->dev, viommu, fault, &nested2));
+	OK(mock_attach(fd, vm->stdev, nested2));
+	OK(destroy(fd, nested));
+
+	/* Who holds whom */
+	close(fault_fd);
+	FAILS(EBUSY, destroy(fd, fault));
+	FAILS(EBUSY, destroy(fd, nested2));
+	FAILS(EBUSY, destroy(fd, viommu));
+	FAILS(EBUSY, destroy(fd, vm->s2));
+	OK(mock_attach(fd, vm->stdev, vm->ioas));
+	FAILS(EBUSY, destroy(fd, viommu));
+	OK(destroy(fd, nested2));
+	OK(destroy(fd, fault));
+	FAILS(EBUSY, destroy(fd, viommu));
+	OK(destroy(fd, vdevice));
+	OK(destroy(fd, vm->viommu));
+	FAILS(EBUSY, destroy(fd, vm->s2));
+	OK(destroy(fd, viommu));
+	OK(destroy(fd, stdev2));
+	OK(destroy(fd, vm->s2));
+	/* For the common end */
+	OK(hwpt_alloc(fd, vm->dev, vm->ioas, IOMMU_HWPT_ALLOC_NEST_PARENT,
+		      &vm->s2));
+	OK(viommu_alloc(fd, vm->dev, vm->s2, NULL, &vm->viommu));
+	EXPECT_EQ(0, vm_take_apart(vm));
+}
+
 /* Invalidation */
 
 FIXTURE(invalidate)
@@ -572,6 +722,7 @@ FIXTURE(driver_fails)
 {
 	struct vm vm;
 	int fd;
+	__u32 next;
 };
 
 FIXTURE_VARIANT(driver_fails)
@@ -609,10 +760,12 @@ FIXTURE_SETUP(driver_fails)
 	NOTHING_LEFT();
 	OK(vm_open(&self->vm));
 	self->fd = self->vm.fd;
+	self->next = next_id(self->fd);
 }
 
 FIXTURE_TEARDOWN(driver_fails)
 {
+	EXPECT_EQ(self->next, next_id(self->fd));
 	EXPECT_EQ(0, vm_take_apart(&self->vm));
 	vm_close(&self->vm);
 	NOTHING_LEFT();
@@ -762,10 +915,11 @@ struct wrong {
 		.size = sizeof(_member), .value = _value, .rc = _rc,  \
 	}
 
-/* What there is besides, @id is its own, @held what the driver has of it */
+/* All there is by @id; @held and @next stay as they are when a command fails */
 struct wrong_vm {
 	int fd;
 	int held;
+	__u32 next;
 	__u64 id[OBJ_NUM];
 };
 
@@ -842,6 +996,7 @@ FIXTURE_SETUP(wrong)
 	self->w.id[MEM_RO] = (uintptr_t)self->page;
 	self->w.held = mock_held(fd);
 	ASSERT_EQ(HELD(1, 1, 1), self->w.held);
+	self->w.next = next_id(fd);
 }
 
 FIXTURE_TEARDOWN(wrong)
@@ -915,6 +1070,9 @@ static void run_one(struct __test_metadata *_metadata, struct wrong_vm *vm,
 		}
 	}
 	EXPECT_EQ(vm->held, mock_held(vm->fd)) {
+		TH_LOG("%s", w->what);
+	}
+	EXPECT_EQ(vm->next, next_id(vm->fd)) {
 		TH_LOG("%s", w->what);
 	}
 	memcpy(c->cmd, right, c->size);
@@ -1007,6 +1165,7 @@ static void run_sizes(struct __test_metadata *_metadata, struct wrong_vm *vm,
 	OK(mprotect(memory, page, PROT_READ));
 	FAILS(EFAULT, iommufd_ioctl(vm->fd, c->nr, memory));
 	EXPECT_EQ(vm->held, mock_held(vm->fd));
+	EXPECT_EQ(vm->next, next_id(vm->fd));
 	munmap(memory, page);
 }
 

@@ -93,6 +93,8 @@ struct step_vm {
 	__u32 vdevice;
 	__u32 fault;
 	int fault_fd;
+	__u32 queue;
+	int event_fd;
 };
 
 FIXTURE(fail_nth)
@@ -106,6 +108,8 @@ FIXTURE(fail_nth)
 #define WITH_NESTED 2
 #define WITH_FAULT 4
 #define WITH_ATTACHED 8
+/* With two events in it */
+#define WITH_EVENTS 16
 
 typedef int (*step_fn)(struct step_vm *s);
 
@@ -118,6 +122,7 @@ static int step_prepare(struct step_vm *s, unsigned int with)
 	s->nested = 0;
 	s->vdevice = 0;
 	s->fault = 0;
+	s->queue = 0;
 	rc = vm_open(vm);
 	if (!rc && with & WITH_VDEVICE)
 		rc = vdevice_alloc(vm->fd, vm->viommu, vm->dev, VIRT_ID,
@@ -129,6 +134,13 @@ static int step_prepare(struct step_vm *s, unsigned int with)
 				  &s->nested);
 	if (!rc && with & WITH_ATTACHED)
 		rc = mock_attach(vm->fd, vm->stdev, s->nested);
+	if (!rc && with & WITH_EVENTS)
+		rc = veventq_alloc(vm->fd, vm->viommu, 4, &s->queue,
+				   &s->event_fd);
+	if (!rc && with & WITH_EVENTS)
+		rc = mock_trigger_vevent(vm->fd, vm->dev);
+	if (!rc && with & WITH_EVENTS)
+		rc = mock_trigger_vevent(vm->fd, vm->dev);
 	return rc;
 }
 
@@ -148,6 +160,10 @@ static int step_clean(struct step_vm *s)
 		close(s->fault_fd);
 		rc = destroy(vm->fd, s->fault);
 	}
+	if (!rc && s->queue) {
+		close(s->event_fd);
+		rc = destroy(vm->fd, s->queue);
+	}
 	if (!rc && s->vdevice)
 		rc = destroy(vm->fd, s->vdevice);
 	if (!rc && !vm->stdev) {
@@ -165,10 +181,12 @@ static void sweep(struct __test_metadata *_metadata, int nth_fd,
 {
 	unsigned int n, failures = 0;
 	int hit, held, rc;
+	__u32 next;
 
 	for (n = 0; n < NTH_LIMIT; n++) {
 		OK(step_prepare(s, with));
 		held = mock_held(s->vm.fd);
+		next = next_id(s->vm.fd);
 		/* First of all, it works */
 		if (n)
 			OK(nth_arm(nth_fd, n));
@@ -183,6 +201,8 @@ static void sweep(struct __test_metadata *_metadata, int nth_fd,
 			ASSERT_EQ(held, mock_held(s->vm.fd)) {
 				TH_LOG("n = %u: %s", n, strerror(-rc));
 			}
+			/* An attach may be done, and fail to say so */
+			ASSERT_GE(next, next_id(s->vm.fd));
 			rc = step(s);
 			ASSERT_EQ(0, rc) {
 				TH_LOG("n = %u: not repeatable: %s", n,
@@ -370,6 +390,95 @@ TEST_F(fail_nth, hw_info)
 	sweep(_metadata, self->nth_fd, &self->s, step_hw_info, 0);
 }
 
+/* Core code alone */
+static int step_viommu_alloc_default(struct step_vm *s)
+{
+	__u32 id = 0;
+	int rc = viommu_alloc_default(s->vm.fd, s->vm.dev, s->vm.s2, &id);
+
+	return made(s, rc, id);
+}
+
+TEST_F(fail_nth, viommu_alloc_default)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_viommu_alloc_default, 0);
+}
+
+static int step_veventq_alloc(struct step_vm *s)
+{
+	__u32 id = 0;
+	int event_fd;
+	int rc = veventq_alloc(s->vm.fd, s->vm.viommu, 4, &id, &event_fd);
+
+	if (!rc)
+		close(event_fd);
+	return made(s, rc, id);
+}
+
+TEST_F(fail_nth, veventq_alloc)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_veventq_alloc, 0);
+}
+
+/* All that is queued, in order, however many events that is */
+static int read_all_events(struct step_vm *s)
+{
+	struct vevent_record r[4];
+	size_t have = 0;
+	unsigned int i;
+	ssize_t rc;
+
+	/* A fault behind the first record makes the first read short */
+	do {
+		rc = read(s->event_fd, (void *)r + have, sizeof(r) - have);
+		if (rc < 0)
+			return have ? -EPROTO : -errno;
+		have += rc;
+	} while (rc && have < sizeof(r));
+
+	for (i = 0; i < have / sizeof(*r); i++)
+		if (r[i].header.flags || r[i].header.sequence != i ||
+		    r[i].event.virt_id != VIRT_ID)
+			return -EPROTO;
+	return have;
+}
+
+static int step_read_events(struct step_vm *s)
+{
+	int rc = read_all_events(s);
+
+	if (rc < 0)
+		return rc;
+	return rc == 2 * sizeof(struct vevent_record) ? 0 : -EPROTO;
+}
+
+TEST_F(fail_nth, read_events)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_read_events,
+	      WITH_VDEVICE | WITH_EVENTS);
+}
+
+static int step_report_event(struct step_vm *s)
+{
+	int rc = mock_trigger_vevent(s->vm.fd, s->vm.dev);
+
+	if (rc)
+		return rc;
+	/* Two were there; the fault may have its point in the read, too */
+	rc = read_all_events(s);
+	if (rc == -EFAULT)
+		rc = read_all_events(s);
+	if (rc < 0)
+		return rc;
+	return rc == 3 * sizeof(struct vevent_record) ? 0 : -EPROTO;
+}
+
+TEST_F(fail_nth, report_event)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_report_event,
+	      WITH_VDEVICE | WITH_EVENTS);
+}
+
 /* To destroy can fail as well, before it has begun */
 static int step_destroy_one(struct step_vm *s, __u32 *id)
 {
@@ -445,8 +554,8 @@ TEST_F(fail_nth, unplug_attached_with_fault_queue)
 static int whole_life(struct vm *vm)
 {
 	struct iommu_viommu_selftest data = {};
-	__u32 fault, vdev, nested[2];
-	int fault_fd = -1;
+	__u32 fault, vdev, queue, nested[2];
+	int fault_fd = -1, event_fd = -1;
 	int rc;
 
 	vm->fd = open("/dev/iommu", O_RDWR);
@@ -462,7 +571,9 @@ static int whole_life(struct vm *vm)
 	rc = rc ?: nested_alloc(vm->fd, vm->dev, vm->viommu, 0, &nested[0]);
 	rc = rc ?: nested_alloc(vm->fd, vm->dev, vm->viommu, fault, &nested[1]);
 	rc = rc ?: vdevice_alloc(vm->fd, vm->viommu, vm->dev, VIRT_ID, &vdev);
+	rc = rc ?: veventq_alloc(vm->fd, vm->viommu, 1, &queue, &event_fd);
 	rc = rc ?: mock_attach(vm->fd, vm->stdev, nested[0]);
+	rc = rc ?: mock_trigger_vevent(vm->fd, vm->dev);
 	rc = rc ?: mock_attach(vm->fd, vm->stdev, nested[1]);
 	rc = rc ?: destroy(vm->fd, nested[0]);
 	rc = rc ?: invalidate_one(vm->fd, vm->viommu, VIRT_ID, 0);
@@ -470,7 +581,10 @@ static int whole_life(struct vm *vm)
 	rc = rc ?: destroy(vm->fd, nested[1]);
 	if (fault_fd >= 0)
 		close(fault_fd);
+	if (event_fd >= 0)
+		close(event_fd);
 	rc = rc ?: destroy(vm->fd, fault);
+	rc = rc ?: destroy(vm->fd, queue);
 	rc = rc ?: destroy(vm->fd, vm->stdev);
 	rc = rc ?: destroy(vm->fd, vm->viommu);
 	rc = rc ?: destroy(vm->fd, vm->s2);

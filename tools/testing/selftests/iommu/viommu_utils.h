@@ -70,6 +70,16 @@ static int ioas_alloc(int fd, __u32 *id)
 	return rc;
 }
 
+/* The ID that comes next: a different one shows that an ID was left reserved */
+static __u32 next_id(int fd)
+{
+	__u32 id = 0;
+
+	if (!ioas_alloc(fd, &id))
+		destroy(fd, id);
+	return id;
+}
+
 static int ioas_map_memory(int fd, __u32 ioas)
 {
 	struct iommu_ioas_map cmd = {
@@ -152,6 +162,22 @@ static int viommu_alloc(int fd, __u32 dev, __u32 hwpt,
 	return rc;
 }
 
+/* The type that needs no driver */
+static int viommu_alloc_default(int fd, __u32 dev, __u32 hwpt, __u32 *id)
+{
+	struct iommu_viommu_alloc cmd = {
+		.size = sizeof(cmd),
+		.type = IOMMU_VIOMMU_TYPE_DEFAULT,
+		.dev_id = dev,
+		.hwpt_id = hwpt,
+	};
+	int rc = iommufd_ioctl(fd, IOMMU_VIOMMU_ALLOC, &cmd);
+
+	if (!rc)
+		*id = cmd.out_viommu_id;
+	return rc;
+}
+
 static int vdevice_alloc(int fd, __u32 viommu, __u32 dev, __u64 virt_id,
 			 __u32 *id)
 {
@@ -167,6 +193,30 @@ static int vdevice_alloc(int fd, __u32 viommu, __u32 dev, __u64 virt_id,
 		*id = cmd.out_vdevice_id;
 	return rc;
 }
+
+static int veventq_alloc(int fd, __u32 viommu, __u32 depth, __u32 *id,
+			 int *event_fd)
+{
+	struct iommu_veventq_alloc cmd = {
+		.size = sizeof(cmd),
+		.viommu_id = viommu,
+		.type = IOMMU_VEVENTQ_TYPE_SELFTEST,
+		.veventq_depth = depth,
+	};
+	int rc = iommufd_ioctl(fd, IOMMU_VEVENTQ_ALLOC, &cmd);
+
+	if (!rc) {
+		*id = cmd.out_veventq_id;
+		*event_fd = cmd.out_veventq_fd;
+	}
+	return rc;
+}
+
+/* What is read for each event */
+struct vevent_record {
+	struct iommufd_vevent_header header;
+	struct iommu_viommu_event_selftest event;
+};
 
 /* On return @num is the number of commands that are complete */
 static int invalidate(int fd, __u32 id,
@@ -258,6 +308,18 @@ static int mock_cached(int fd, __u32 dev)
 			return -1;
 	}
 	return set;
+}
+
+/* The device has an event for its VM */
+static int mock_trigger_vevent(int fd, __u32 dev)
+{
+	struct iommu_test_cmd cmd = {
+		.size = sizeof(cmd),
+		.op = IOMMU_TEST_OP_TRIGGER_VEVENT,
+		.trigger_vevent.dev_id = dev,
+	};
+
+	return iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd);
 }
 
 /* Let the driver fail: after @skip more calls the next one, once */
