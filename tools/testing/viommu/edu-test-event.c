@@ -707,9 +707,9 @@ static void *follow_queue(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(event, slow_reader, 120)
+TEST_F_TIMEOUT(event, slow_reader, 400)
 {
-	const unsigned int total = 16 * STORM;
+	const unsigned int total = 98 * STORM;
 	struct follower f = {
 		.pause = 500,
 		.count = sizeof(struct record),
