@@ -281,7 +281,7 @@ TEST_F(vm, errno_vdevice_alloc)
 TEST_F(vm, errno_attach)
 {
 	struct vm *vm = &self->vm;
-	uint32_t invalid;
+	uint32_t invalid, another;
 
 	s1_init(&vm->s1, vm, GUEST_ASID);
 	s1_map(&vm->s1, vm, IOVA, IPA(PAGE_A), PTE_PAGE);
@@ -308,6 +308,12 @@ TEST_F(vm, errno_attach)
 	EXPECT_EQ(-EINVAL, edu_attach(&self->edu, vm->viommu));
 	EXPECT_LANDS(PAGE_A, IOVA);
 	EXPECT_EQ(-EINVAL, edu_attach(&self->edu, vm->vdevice));
+	EXPECT_LANDS(PAGE_A, IOVA);
+
+	/* What is in force stays so, even if it could not be attached any more */
+	ASSERT_EQ(0, destroy(vm, vm->vdevice));
+	ASSERT_EQ(0, s1_hwpt_alloc(&vm->s1, vm, &self->edu, &another));
+	EXPECT_EQ(-ENOENT, edu_attach(&self->edu, another));
 	EXPECT_LANDS(PAGE_A, IOVA);
 }
 
@@ -1276,9 +1282,17 @@ TEST_F_TIMEOUT(life, vdevice_races_with_device, 120)
 static long pinned_pages(void)
 {
 	long acquired = 0, released = 0, value;
-	FILE *f = fopen("/proc/vmstat", "r");
 	char name[64];
+	FILE *f;
 
+	/* The counters lag behind on each CPU until they are asked not to */
+	f = fopen("/proc/sys/vm/stat_refresh", "w");
+	if (!f)
+		return -1;
+	fputs("1", f);
+	fclose(f);
+
+	f = fopen("/proc/vmstat", "r");
 	if (!f)
 		return -1;
 	while (fscanf(f, "%63s %ld", name, &value) == 2) {

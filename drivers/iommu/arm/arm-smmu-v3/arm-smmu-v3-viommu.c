@@ -97,8 +97,13 @@ static int arm_smmu_attach_dev_nested(struct iommu_domain *domain,
 	if (arm_smmu_ssids_in_use(&master->cd_table))
 		return -EBUSY;
 
-	/* The guest could not invalidate what the device caches */
-	if (arm_smmu_nested_translates(nested)) {
+	/*
+	 * Without one the guest could not invalidate what the device caches. A
+	 * domain that the core goes back to, after another one has failed, must
+	 * not fail as well: user space may have destroyed the virtual device.
+	 */
+	if (arm_smmu_nested_translates(nested) &&
+	    iommu_get_domain_for_dev(dev) != domain) {
 		ret = iommufd_viommu_virt_id(&viommu->core, dev, NULL);
 		if (ret)
 			return ret;
