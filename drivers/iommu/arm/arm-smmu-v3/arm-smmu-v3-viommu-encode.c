@@ -162,72 +162,65 @@ EXPORT_SYMBOL_IF_KUNIT(arm_smmu_ste_between);
 #define VCMD_TLBI_1_FIELDS						\
 	(CMDQ_TLBI_1_LEAF | VCMD_TLBI_1_RANGE | CMDQ_TLBI_1_VA_MASK)
 
-/*
- * The fields of each command that a guest of a stage 1 SMMU may send. Any other
- * bit may make the hardware stop the queue of all users (4.1.3).
- */
-static bool arm_smmu_vcmd_fields(u64 word0, u64 *fields)
-{
-	switch (FIELD_GET(CMDQ_0_OP, word0)) {
-	case CMDQ_OP_TLBI_NSNH_ALL:
-		fields[0] = 0;
-		fields[1] = 0;
-		break;
-	case CMDQ_OP_TLBI_NH_ALL:
-		fields[0] = CMDQ_TLBI_0_VMID;
-		fields[1] = 0;
-		break;
-	case CMDQ_OP_TLBI_NH_ASID:
-		fields[0] = CMDQ_TLBI_0_VMID | CMDQ_TLBI_0_ASID;
-		fields[1] = 0;
-		break;
-	case CMDQ_OP_TLBI_NH_VA:
-		fields[0] = CMDQ_TLBI_0_VMID | CMDQ_TLBI_0_ASID |
-			    VCMD_TLBI_0_RANGE;
-		fields[1] = VCMD_TLBI_1_FIELDS;
-		break;
-	case CMDQ_OP_TLBI_NH_VAA:
-		fields[0] = CMDQ_TLBI_0_VMID | VCMD_TLBI_0_RANGE;
-		fields[1] = VCMD_TLBI_1_FIELDS;
-		break;
-	case CMDQ_OP_CFGI_CD:
-		fields[0] = CMDQ_CFGI_0_SSID | CMDQ_CFGI_0_SID;
-		fields[1] = CMDQ_CFGI_1_LEAF;
-		break;
-	case CMDQ_OP_CFGI_CD_ALL:
-		fields[0] = CMDQ_CFGI_0_SID;
-		fields[1] = 0;
-		break;
-	case CMDQ_OP_ATC_INV:
-		fields[0] = CMDQ_ATC_0_GLOBAL | CMDQ_0_SSV | CMDQ_ATC_0_SSID |
-			    CMDQ_ATC_0_SID;
-		fields[1] = CMDQ_ATC_1_SIZE | CMDQ_ATC_1_ADDR_MASK;
-		break;
-	default:
-		return false;
-	}
-	fields[0] |= CMDQ_0_OP;
-	return true;
-}
-
 static u64 arm_smmu_vcmd_tlbi_all(u16 vmid)
 {
 	return FIELD_PREP(CMDQ_0_OP, CMDQ_OP_TLBI_NH_ALL) |
 	       FIELD_PREP(CMDQ_TLBI_0_VMID, vmid);
 }
 
+/* Widest SCALE that is added up; what is wider exceeds every limit anyway */
+#define VCMD_SCALE_LIMIT	16
+
+/**
+ * arm_smmu_vcmd_repeat() - How often to send a TLBI without its range
+ * @caps: What the hardware takes
+ * @cmd: The guest's command, legal
+ * @step: Bytes from one address to the next
+ *
+ * Where the hardware knows no ranges, a short one is sent an address at a time:
+ * by the smallest granule there is what the range is made of (4.4.1.1).
+ *
+ * Return: the number of commands that arm_smmu_vcmd_to_host() has translated
+ * @cmd into the first of; 1 if it is the only one.
+ */
+u32 arm_smmu_vcmd_repeat(const struct arm_smmu_vcmd_caps *caps, const u64 *cmd,
+			 u64 *step)
+{
+	u64 op = FIELD_GET(CMDQ_0_OP, cmd[0]);
+	u64 tg = FIELD_GET(CMDQ_TLBI_1_TG, cmd[1]);
+	u64 scale = FIELD_GET(CMDQ_TLBI_0_SCALE, cmd[0]);
+	u64 n;
+
+	if (caps->ril || !tg ||
+	    (op != CMDQ_OP_TLBI_NH_VA && op != CMDQ_OP_TLBI_NH_VAA))
+		return 1;
+
+	/* TG is 1, 2, 3 for 4K, 16K, 64K */
+	*step = BIT_ULL(10 + 2 * tg);
+	n = (FIELD_GET(CMDQ_TLBI_0_NUM, cmd[0]) + 1)
+	    << min_t(u64, scale, VCMD_SCALE_LIMIT);
+	/* Where a range may start is not defined for all addresses */
+	if (cmd[1] & CMDQ_TLBI_1_VA_MASK & (*step - 1))
+		n++;
+	if (n > ARM_SMMU_VCMD_REPEAT_MAX || (cmd[0] & VCMD_TLBI_0_SCALE_DS))
+		return 1;
+	return n;
+}
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_repeat);
+
 /*
  * 4.4.1.1: hints and ranges belong together, and some of their combinations are
- * reserved. Without RIL a range is widened, to the one address if it is one
- * granule and else to all of the VM's entries. Not to the ASID: NH_VA hits
+ * reserved. Without RIL a range becomes its first address, to be repeated, or if
+ * it is a long one all of the VM's entries. Not those of the ASID: NH_VA hits
  * global entries as well, NH_ASID does not.
  */
-static int arm_smmu_vcmd_tlbi_va(const struct arm_smmu_vcmd_caps *caps,
-				 u16 vmid, u64 *cmd)
+static int arm_smmu_vcmd_tlbi_range(const struct arm_smmu_vcmd_caps *caps,
+				    u16 vmid, u64 *cmd)
 {
 	u64 range = cmd[0] & VCMD_TLBI_0_RANGE;
 	u64 ttl = FIELD_GET(CMDQ_TLBI_1_TTL, cmd[1]);
 	u64 tg = FIELD_GET(CMDQ_TLBI_1_TG, cmd[1]);
+	u64 step;
 
 	if ((range & VCMD_TLBI_0_SCALE_DS) && !caps->ds)
 		return -EIO;
@@ -239,27 +232,34 @@ static int arm_smmu_vcmd_tlbi_va(const struct arm_smmu_vcmd_caps *caps,
 	if (tg == 2 && ttl == 1 && !caps->ds)
 		return -EIO;
 
-	if (!caps->ril && range) {
+	if (!caps->ril && range &&
+	    arm_smmu_vcmd_repeat(caps, cmd, &step) == 1) {
 		cmd[0] = arm_smmu_vcmd_tlbi_all(vmid);
 		cmd[1] = 0;
 	} else if (!caps->ril) {
+		cmd[0] &= ~VCMD_TLBI_0_RANGE;
 		cmd[1] &= ~VCMD_TLBI_1_RANGE;
 	}
 	return ARM_SMMU_VCMD_TLBI;
 }
 
 /* The upper half of an ASID is reserved where ASIDs have 8 bits */
-static bool arm_smmu_vcmd_asid_ok(const struct arm_smmu_vcmd_caps *caps,
-				  u64 word0)
+static u64 arm_smmu_vcmd_asid(const struct arm_smmu_vcmd_caps *caps)
 {
-	return caps->asid16 ||
-	       FIELD_GET(CMDQ_TLBI_0_ASID, word0) <= U8_MAX;
+	return caps->asid16 ? CMDQ_TLBI_0_ASID :
+			      FIELD_PREP(CMDQ_TLBI_0_ASID, U8_MAX);
 }
 
-static bool arm_smmu_vcmd_ssid_ok(const struct arm_smmu_vcmd_caps *caps,
-				  u64 word0)
+/* CFGI and ATC_INV have it in the same place */
+static u64 arm_smmu_vcmd_ssid(const struct arm_smmu_vcmd_caps *caps)
 {
-	return FIELD_GET(CMDQ_CFGI_0_SSID, word0) < (1ULL << caps->ssid_bits);
+	return FIELD_PREP(CMDQ_CFGI_0_SSID, BIT_ULL(caps->ssid_bits) - 1);
+}
+
+/* Any other bit may make the hardware stop the queue of all users (4.1.3) */
+static bool arm_smmu_vcmd_has_only(const u64 *cmd, u64 fields0, u64 fields1)
+{
+	return !((cmd[0] & ~(fields0 | CMDQ_0_OP)) | (cmd[1] & ~fields1));
 }
 
 /**
@@ -272,55 +272,148 @@ static bool arm_smmu_vcmd_ssid_ok(const struct arm_smmu_vcmd_caps *caps,
  * Fields that cannot hurt are left to the hardware: an address beyond the input
  * size hits nothing (4.1.7).
  *
- * Return: enum arm_smmu_vcmd_kind, or -EIO for a command that a guest may not
- * send or that the hardware may take for illegal.
+ * Return: enum arm_smmu_vcmd_kind, or -EIO for a command that a guest of a
+ * stage 1 SMMU may not send or that the hardware may take for illegal.
  */
 int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 			  u64 *cmd)
 {
-	u64 fields[2];
-
-	if (!arm_smmu_vcmd_fields(cmd[0], fields) ||
-	    (cmd[0] & ~fields[0]) || (cmd[1] & ~fields[1]))
-		return -EIO;
+	u64 asid = 0;
+	u64 fields0;
 
 	switch (FIELD_GET(CMDQ_0_OP, cmd[0])) {
 	case CMDQ_OP_TLBI_NSNH_ALL:
 		/* On the host this is every VM; what the guest means is its own */
+		if (!arm_smmu_vcmd_has_only(cmd, 0, 0))
+			return -EIO;
 		cmd[0] = arm_smmu_vcmd_tlbi_all(vmid);
 		return ARM_SMMU_VCMD_TLBI;
-	case CMDQ_OP_TLBI_NH_ALL:
 	case CMDQ_OP_TLBI_NH_ASID:
-		if (!arm_smmu_vcmd_asid_ok(caps, cmd[0]))
+		asid = arm_smmu_vcmd_asid(caps);
+		fallthrough;
+	case CMDQ_OP_TLBI_NH_ALL:
+		if (!arm_smmu_vcmd_has_only(cmd, asid | CMDQ_TLBI_0_VMID, 0))
 			return -EIO;
 		u64p_replace_bits(&cmd[0], vmid, CMDQ_TLBI_0_VMID);
 		return ARM_SMMU_VCMD_TLBI;
 	case CMDQ_OP_TLBI_NH_VA:
+		asid = arm_smmu_vcmd_asid(caps);
+		fallthrough;
 	case CMDQ_OP_TLBI_NH_VAA:
-		if (!arm_smmu_vcmd_asid_ok(caps, cmd[0]))
+		fields0 = asid | CMDQ_TLBI_0_VMID;
+		if (arm_smmu_vcmd_has_only(cmd, fields0,
+					   CMDQ_TLBI_1_LEAF | CMDQ_TLBI_1_VA_MASK)) {
+			u64p_replace_bits(&cmd[0], vmid, CMDQ_TLBI_0_VMID);
+			return ARM_SMMU_VCMD_TLBI;
+		}
+		if (!arm_smmu_vcmd_has_only(cmd, fields0 | VCMD_TLBI_0_RANGE,
+					    VCMD_TLBI_1_FIELDS))
 			return -EIO;
 		u64p_replace_bits(&cmd[0], vmid, CMDQ_TLBI_0_VMID);
-		return arm_smmu_vcmd_tlbi_va(caps, vmid, cmd);
+		return arm_smmu_vcmd_tlbi_range(caps, vmid, cmd);
 	case CMDQ_OP_CFGI_CD:
-		if (!arm_smmu_vcmd_ssid_ok(caps, cmd[0]))
+		fields0 = arm_smmu_vcmd_ssid(caps) | CMDQ_CFGI_0_SID;
+		if (!arm_smmu_vcmd_has_only(cmd, fields0, CMDQ_CFGI_1_LEAF))
 			return -EIO;
 		return ARM_SMMU_VCMD_CFGI;
 	case CMDQ_OP_CFGI_CD_ALL:
+		if (!arm_smmu_vcmd_has_only(cmd, CMDQ_CFGI_0_SID, 0))
+			return -EIO;
 		return ARM_SMMU_VCMD_CFGI;
 	case CMDQ_OP_ATC_INV:
+		fields0 = CMDQ_ATC_0_SID;
+		if (caps->ssid_bits)
+			fields0 |= CMDQ_ATC_0_GLOBAL | CMDQ_0_SSV |
+				   arm_smmu_vcmd_ssid(caps);
+		if (!arm_smmu_vcmd_has_only(cmd, fields0, CMDQ_ATC_1_SIZE |
+							  CMDQ_ATC_1_ADDR_MASK))
+			return -EIO;
 		if (!caps->ats ||
 		    FIELD_GET(CMDQ_ATC_1_SIZE, cmd[1]) > ATC_INV_SIZE_ALL)
-			return -EIO;
-		if (!caps->ssid_bits &&
-		    (cmd[0] & (CMDQ_ATC_0_GLOBAL | CMDQ_0_SSV)))
-			return -EIO;
-		if (!arm_smmu_vcmd_ssid_ok(caps, cmd[0]))
 			return -EIO;
 		return ARM_SMMU_VCMD_ATC;
 	}
 	return -EIO;
 }
 EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_to_host);
+
+/**
+ * arm_smmu_vcmd_free_bits() - In what the commands after one may differ from it
+ * @caps: What the hardware takes
+ * @cmd: The guest's command, legal
+ * @free: The bits of each word that pass arm_smmu_vcmd_to_host() unchanged and
+ *	  decide nothing there, given all others
+ *
+ * A guest that unmaps a buffer sends many commands that differ in the address
+ * alone.
+ *
+ * Return: whether commands that differ in no other bits can be translated as
+ * @cmd was.
+ */
+bool arm_smmu_vcmd_free_bits(const struct arm_smmu_vcmd_caps *caps,
+			     const u64 *cmd, u64 *free)
+{
+	free[0] = 0;
+	free[1] = 0;
+	switch (FIELD_GET(CMDQ_0_OP, cmd[0])) {
+	case CMDQ_OP_TLBI_NH_ASID:
+		free[0] = arm_smmu_vcmd_asid(caps);
+		break;
+	case CMDQ_OP_TLBI_NH_VA:
+		free[0] = arm_smmu_vcmd_asid(caps);
+		fallthrough;
+	case CMDQ_OP_TLBI_NH_VAA:
+		if ((cmd[1] & CMDQ_TLBI_1_TG) && !caps->ril)
+			return false;
+		/* With a level no length is reserved */
+		if (cmd[1] & CMDQ_TLBI_1_TTL)
+			free[0] |= CMDQ_TLBI_0_NUM | CMDQ_TLBI_0_SCALE;
+		free[1] = CMDQ_TLBI_1_LEAF | CMDQ_TLBI_1_VA_MASK;
+		break;
+	case CMDQ_OP_CFGI_CD:
+		free[0] = arm_smmu_vcmd_ssid(caps);
+		free[1] = CMDQ_CFGI_1_LEAF;
+		break;
+	case CMDQ_OP_ATC_INV:
+		free[0] = arm_smmu_vcmd_ssid(caps);
+		free[1] = CMDQ_ATC_1_ADDR_MASK;
+		break;
+	}
+	return true;
+}
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_free_bits);
+
+/**
+ * arm_smmu_vcmd_follow() - Translate commands as the one before them was
+ * @free: In what they may differ from it, of arm_smmu_vcmd_free_bits()
+ * @guest: The one before, the guest's command
+ * @host: The host's
+ * @cmds: Commands of the guest, changed in place
+ * @n: How many
+ *
+ * Return: how many were translated, all up to the first that differs.
+ */
+u32 arm_smmu_vcmd_follow(const u64 *free, const u64 *guest, const u64 *host,
+			 u64 *cmds, u32 n)
+{
+	const u64 fixed0 = ~free[0], guest0 = guest[0];
+	const u64 fixed1 = ~free[1], guest1 = guest[1];
+	const u64 flip0 = guest[0] ^ host[0];
+	const u64 flip1 = guest[1] ^ host[1];
+	u32 i;
+
+	for (i = 0; i < n; i++, cmds += CMDQ_ENT_DWORDS) {
+		u64 word0 = cmds[0];
+		u64 word1 = cmds[1];
+
+		if (((word0 ^ guest0) & fixed0) | ((word1 ^ guest1) & fixed1))
+			break;
+		cmds[0] = word0 ^ flip0;
+		cmds[1] = word1 ^ flip1;
+	}
+	return i;
+}
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_follow);
 
 /**
  * arm_smmu_event_to_guest() - Translate an event record for a guest

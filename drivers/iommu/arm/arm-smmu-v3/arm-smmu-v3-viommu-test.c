@@ -247,16 +247,38 @@ static bool vcmd_scope_covers(const struct vcmd_scope *wide,
 	       (!wide->granule || wide->granule == scope->granule);
 }
 
+/* How many addresses stand for a range where there is no RIL, 0 for too many */
+static unsigned int vcmd_repeat(const u64 *cmd)
+{
+	u64 scale = FIELD_GET(CMD0_SCALE, cmd[0]);
+	u64 num = FIELD_GET(CMD0_NUM, cmd[0]) + 1;
+	u64 tg = FIELD_GET(CMD1_TG, cmd[1]);
+
+	if (scale >= 6)
+		return 0;
+	num <<= scale;
+	if ((tg == 2 && (cmd[1] & GENMASK_ULL(13, 12))) ||
+	    (tg == 3 && (cmd[1] & GENMASK_ULL(15, 12))))
+		num++;
+	return num < 64 ? num : 0;
+}
+
 static const char *vcmd_wrong_host(const struct arm_smmu_vcmd_caps *caps,
 				   u16 vmid, const u64 *guest, const u64 *host)
 {
 	const struct vcmd_row *row = vcmd_find(host[0]);
 	u8 op = FIELD_GET(CMD0_OP, guest[0]);
 	struct vcmd_scope guest_scope, host_scope;
-	u64 kept[2];
+	unsigned int repeat, expected = 1;
+	u64 kept[2], step = 0;
 
-	if (!caps->ril && (guest[0] & CMD0_RANGE) &&
-	    (op == OP_NH_VA || op == OP_NH_VAA))
+	if (!caps->ril && (op == OP_NH_VA || op == OP_NH_VAA) &&
+	    FIELD_GET(CMD1_TG, guest[1]))
+		expected = vcmd_repeat(guest);
+	repeat = arm_smmu_vcmd_repeat(caps, guest, &step);
+	if (repeat != (expected ?: 1))
+		return "another number of commands";
+	if (!expected)
 		op = OP_NH_ALL;
 	if (op == OP_NSNH_ALL)
 		op = OP_NH_ALL;
@@ -277,6 +299,15 @@ static const char *vcmd_wrong_host(const struct arm_smmu_vcmd_caps *caps,
 			return "another VMID";
 		guest_scope = vcmd_scope(guest);
 		host_scope = vcmd_scope(host);
+		if (repeat > 1) {
+			if (step != SZ_1K << 2 * guest_scope.granule)
+				return "another step";
+			host_scope.first = round_down(host_scope.first, step);
+			host_scope.last = host_scope.first + repeat * step - 1;
+			if (host_scope.last < host_scope.first)
+				host_scope.last = U64_MAX;
+			host_scope.single = false;
+		}
 		if (!vcmd_scope_covers(&host_scope, &guest_scope))
 			return "a narrower scope";
 		kept[0] &= ~CMD0_VMID;
@@ -343,8 +374,11 @@ static void vcmd_test_examples(struct kunit *test)
 		{ "NH_VA, 3 * 2^2 pages of 4K, level 3", true, false,
 		  { 0xabcd000000202012, 0x0000ffff80000701 },
 		  { 0xabcd123400202012, 0x0000ffff80000701 } },
-		{ "the same without RIL", false, false,
+		{ "the same without RIL, the first of 12", false, false,
 		  { 0xabcd000000202012, 0x0000ffff80000701 },
+		  { 0xabcd123400000012, 0x0000ffff80000001 } },
+		{ "NH_VA, 32 * 2^5 pages of 4K, without RIL", false, false,
+		  { 0xabcd00000051f012, 0x0000ffff80000701 },
 		  { 0x0000123400000010, 0 } },
 		{ "NH_VAA, one page of 64K, level 3, without RIL", false, false,
 		  { 0x0000ffff00000013, 0x0000ffff80000f00 },
@@ -512,7 +546,7 @@ static void vcmd_test_ranges(struct kunit *test)
 	}
 }
 
-/* Without RIL it is all entries of the VM, or the one address */
+/* Without RIL it is one address after the other, or all entries of the VM */
 static void vcmd_test_ranges_without_ril(struct kunit *test)
 {
 	struct arm_smmu_vcmd_caps caps = vcmd_caps(VCMD_NUM_CAPS - 1);
@@ -531,13 +565,18 @@ static void vcmd_test_ranges_without_ril(struct kunit *test)
 			};
 			const u64 one[2] = { 0x0042ffff00000012, addr };
 			const u64 all[2] = { 0x0000ffff00000010, 0 };
+			bool few = scale < 6 && (num + 1) << scale < 64;
+			u64 step = 0;
 
+			KUNIT_ASSERT_EQ(test,
+					arm_smmu_vcmd_repeat(&caps, cmd, &step),
+					few ? (num + 1) << scale : 1);
+			KUNIT_ASSERT_EQ(test, step, SZ_4K);
 			KUNIT_ASSERT_EQ(test,
 					arm_smmu_vcmd_to_host(&caps, 0xffff,
 							      cmd),
 					ARM_SMMU_VCMD_TLBI);
-			KUNIT_ASSERT_MEMEQ(test, cmd,
-					   num || scale ? all : one,
+			KUNIT_ASSERT_MEMEQ(test, cmd, few ? one : all,
 					   sizeof(cmd));
 		}
 	}
@@ -621,6 +660,108 @@ static void vcmd_test_random(struct kunit *test)
 		vcmd_expect(test, &caps, prandom_u32_state(&rnd), word[0],
 			    word[1]);
 	}
+}
+
+/*
+ * What follows a command and differs in free bits alone is translated as if by
+ * itself, what differs in another bit is left.
+ */
+static const char *vcmd_wrong_follow(const struct arm_smmu_vcmd_caps *caps,
+				     const u64 *guest, const u64 *flips)
+{
+	u64 host[2] = { guest[0], guest[1] };
+	u64 next[2][2] = {
+		{ guest[0] ^ flips[0], guest[1] ^ flips[1] },
+		{ guest[0], guest[1] },
+	};
+	u64 alone[2] = { next[0][0], next[0][1] };
+	const u64 left[2] = { next[0][0], next[0][1] };
+	u64 free[2], step;
+	bool follows;
+	int kind;
+	u32 n;
+
+	kind = arm_smmu_vcmd_to_host(caps, 0xa53c, host);
+	if (kind < 0)
+		return "refused";
+	if (!arm_smmu_vcmd_free_bits(caps, guest, free))
+		return caps->ril ? "not free" : NULL;
+	if (arm_smmu_vcmd_repeat(caps, guest, &step) != 1)
+		return "free, though it is several";
+
+	follows = !(flips[0] & ~free[0]) && !(flips[1] & ~free[1]);
+	n = arm_smmu_vcmd_follow(free, guest, host, next[0], 2);
+	if (!follows)
+		return n || memcmp(next[0], left, sizeof(left)) ?
+			       "followed by another" : NULL;
+	if (n != 2)
+		return "not followed";
+	if (arm_smmu_vcmd_to_host(caps, 0xa53c, alone) != kind)
+		return "another kind alone";
+	if (memcmp(next[0], alone, sizeof(alone)))
+		return "another command alone";
+	return memcmp(next[1], host, sizeof(host)) ? "not the same again" : NULL;
+}
+
+static void vcmd_expect_follow(struct kunit *test,
+			       const struct arm_smmu_vcmd_caps *caps,
+			       const u64 *guest, u64 flip0, u64 flip1)
+{
+	const u64 flips[2] = { flip0, flip1 };
+	const char *wrong = vcmd_wrong_follow(caps, guest, flips);
+
+	if (wrong)
+		KUNIT_FAIL_AND_ABORT(test,
+				     "%016llx %016llx and flips %016llx %016llx, ril %d ats %d ds %d asid16 %d ssid_bits %u: %s",
+				     guest[0], guest[1], flip0, flip1,
+				     caps->ril, caps->ats, caps->ds,
+				     caps->asid16, caps->ssid_bits, wrong);
+}
+
+static void vcmd_test_follow(struct kunit *test)
+{
+	unsigned int i, bit, legal = 0, most = 0;
+	struct rnd_state rnd;
+	u64 free[2];
+
+	prandom_seed_state(&rnd, 3);
+	for (i = 0; i < 40000; i++) {
+		struct arm_smmu_vcmd_caps caps = vcmd_caps(i % VCMD_NUM_CAPS);
+		const struct vcmd_row *row =
+			&vcmd_rows[prandom_u32_state(&rnd) %
+				   ARRAY_SIZE(vcmd_rows)];
+		u64 guest[2], flips[2];
+
+		prandom_bytes_state(&rnd, guest, sizeof(guest));
+		prandom_bytes_state(&rnd, flips, sizeof(flips));
+		guest[0] &= row->fields[0] & ~vcmd_absent(&caps, row->op);
+		u64p_replace_bits(&guest[0], row->op, CMD0_OP);
+		guest[1] &= row->fields[1];
+		/* Junk in these is seldom legal */
+		if (i & 64)
+			guest[0] &= ~CMD0_RANGE;
+		if (i & 128)
+			guest[1] &= ~CMD1_HINTS;
+		if (!vcmd_legal(&caps, guest))
+			continue;
+
+		legal++;
+		vcmd_expect_follow(test, &caps, guest, 0, 0);
+		for (bit = 0; bit < 64; bit++) {
+			vcmd_expect_follow(test, &caps, guest, BIT_ULL(bit), 0);
+			vcmd_expect_follow(test, &caps, guest, 0, BIT_ULL(bit));
+		}
+		if (arm_smmu_vcmd_free_bits(&caps, guest, free)) {
+			vcmd_expect_follow(test, &caps, guest,
+					   flips[0] & free[0],
+					   flips[1] & free[1]);
+			most = max(most, hweight64(free[0]) +
+						 hweight64(free[1]));
+		}
+	}
+	KUNIT_EXPECT_GT(test, legal, 10000);
+	/* NH_VA with a level: ASID, NUM, SCALE, address, Leaf */
+	KUNIT_EXPECT_EQ(test, most, 16 + 5 + 5 + 52 + 1);
 }
 
 /* Guest STEs: 5.2 */
@@ -1501,6 +1642,7 @@ static struct kunit_case arm_smmu_v3_viommu_test_cases[] = {
 	KUNIT_CASE(vcmd_test_atc_sizes),
 	KUNIT_CASE(vcmd_test_ssid_limits),
 	KUNIT_CASE(vcmd_test_random),
+	KUNIT_CASE(vcmd_test_follow),
 	KUNIT_CASE(vste_test_single_bits),
 	KUNIT_CASE(vste_test_values),
 	KUNIT_CASE(vste_test_abi_fields),

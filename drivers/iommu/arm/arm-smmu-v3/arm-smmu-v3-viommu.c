@@ -317,15 +317,45 @@ static int arm_smmu_viommu_batch_sid(struct arm_smmu_viommu_batch *batch,
 	return 0;
 }
 
-static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch)
+/* Send a range an address at a time: @n commands from @cmd on, @step bytes apart */
+static noinline_for_stack int
+arm_smmu_viommu_batch_repeat(struct arm_smmu_viommu_batch *batch,
+			     const u64 *cmd, u32 n, u64 step)
 {
+	struct arm_smmu_device *smmu = batch->viommu->use.smmu;
+	u64 cmds[ARM_SMMU_VCMD_REPEAT_MAX][CMDQ_ENT_DWORDS];
+	int ret;
+	u32 i;
+
+	ret = arm_smmu_viommu_batch_issue(batch, false);
+	if (ret)
+		return ret;
+
+	for (i = 0; i < n; i++) {
+		cmds[i][0] = cmd[0];
+		cmds[i][1] = cmd[1] + i * step;
+	}
+	ret = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds[0], n, false);
+	if (ret)
+		return ret;
+
+	batch->taken++;
+	batch->issued++;
+	batch->pending++;
+	return 0;
+}
+
+/* Take a command, and those of the @n in the chunk that go with it */
+static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch, u32 n)
+{
+	const struct arm_smmu_vcmd_caps *caps = &batch->viommu->caps;
 	u64 *cmd = batch->cmds[batch->taken];
+	const u64 guest[CMDQ_ENT_DWORDS] = { cmd[0], cmd[1] };
+	u64 free[CMDQ_ENT_DWORDS], step;
+	u32 repeat;
 	int ret, kind;
 
-	le64_to_cpus(&cmd[0]);
-	le64_to_cpus(&cmd[1]);
-	kind = arm_smmu_vcmd_to_host(&batch->viommu->caps,
-				     batch->viommu->use.vmid, cmd);
+	kind = arm_smmu_vcmd_to_host(caps, batch->viommu->use.vmid, cmd);
 	if (kind < 0)
 		return kind;
 
@@ -341,6 +371,8 @@ static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch)
 		if (ret)
 			return ret;
 	}
+	batch->oldest = min_t(enum arm_smmu_vcmd_kind, batch->oldest, kind);
+
 	/*
 	 * A device with ATS off need not answer, and would hold up the queue of
 	 * all users. Its ATC is empty; a command that does nothing to the guest
@@ -350,9 +382,22 @@ static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch)
 		cmd[0] = FIELD_PREP(CMDQ_0_OP, CMDQ_OP_CFGI_CD_ALL) |
 			 FIELD_PREP(CMDQ_CFGI_0_SID, batch->sid);
 		cmd[1] = 0;
+		batch->taken++;
+		return 0;
 	}
-	batch->oldest = min_t(enum arm_smmu_vcmd_kind, batch->oldest, kind);
+
+	if (!caps->ril) {
+		repeat = arm_smmu_vcmd_repeat(caps, guest, &step);
+		if (repeat > 1)
+			return arm_smmu_viommu_batch_repeat(batch, cmd, repeat,
+							    step);
+	}
+
 	batch->taken++;
+	if (batch->taken < n && arm_smmu_vcmd_free_bits(caps, guest, free))
+		batch->taken += arm_smmu_vcmd_follow(free, guest, cmd,
+						     cmd + CMDQ_ENT_DWORDS,
+						     n - batch->taken);
 	return 0;
 }
 
@@ -378,20 +423,19 @@ static int arm_smmu_viommu_batch_chunk(struct arm_smmu_viommu_batch *batch,
 				       const void __user *uptr, u32 left)
 {
 	u32 want = min_t(u32, left, ARM_SMMU_VIOMMU_CHUNK);
-	u32 n;
+	u32 i, n;
 	int ret;
 
 	batch->taken = 0;
 	batch->issued = 0;
 	batch->vsid_known = false;
 
-	if (fatal_signal_pending(current))
-		return -EINTR;
-	cond_resched();
-
 	n = arm_smmu_viommu_batch_copy(batch, uptr, want);
+	for (i = 0; i < n * CMDQ_ENT_DWORDS; i++)
+		le64_to_cpus(&batch->cmds[0][i]);
+
 	while (batch->taken < n) {
-		ret = arm_smmu_viommu_batch_take(batch);
+		ret = arm_smmu_viommu_batch_take(batch, n);
 		if (ret)
 			return ret;
 	}
@@ -400,40 +444,85 @@ static int arm_smmu_viommu_batch_chunk(struct arm_smmu_viommu_batch *batch,
 	return want < left ? arm_smmu_viommu_batch_issue(batch, false) : 0;
 }
 
-static int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
-					    struct iommu_user_data_array *array)
+static noinline_for_stack int
+arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
+			  const void __user *uptr, u32 left, u32 *done)
 {
-	struct arm_smmu_viommu_batch batch;
-	void __user *uptr = array->uptr;
-	u32 num = array->entry_num;
-	u32 taken = 0;
+	/* Clearing the commands would cost more than most of its users */
+	struct arm_smmu_viommu_batch batch __uninitialized;
 	int sync_ret;
-	int ret = 0;
+	int ret;
 
-	array->entry_num = 0;
-	if (array->type != IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3)
-		return -EINVAL;
-	if (num && array->entry_len !=
-			   sizeof(struct iommu_viommu_arm_smmuv3_invalidate))
-		return -EINVAL;
-
-	batch.viommu = to_smmu_viommu(core);
-	batch.taken = 0;
-	batch.issued = 0;
+	batch.viommu = viommu;
 	batch.done = 0;
 	batch.pending = 0;
 	batch.oldest = ARM_SMMU_VCMD_ATC;
 
-	while (!ret && taken < num) {
-		ret = arm_smmu_viommu_batch_chunk(&batch, uptr, num - taken);
-		taken += batch.taken;
-		uptr += batch.taken * array->entry_len;
+	for (;;) {
+		ret = arm_smmu_viommu_batch_chunk(&batch, uptr, left);
+		left -= batch.taken;
+		if (ret || !left)
+			break;
+		uptr += sizeof(batch.cmds);
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		cond_resched();
 	}
 
 	/* Those before a bad one count as done, so they must be complete */
 	sync_ret = arm_smmu_viommu_batch_issue(&batch, true);
-	array->entry_num = batch.done;
+	*done = batch.done;
 	return ret ?: sync_ret;
+}
+
+/*
+ * One TLBI: a VMM that passes on each command as it comes does little else, and
+ * none of the above is of use to it. Returns false if the command is not one.
+ */
+static bool arm_smmu_viommu_tlbi(struct arm_smmu_viommu *viommu,
+				 const void __user *uptr, int *ret)
+{
+	struct arm_smmu_device *smmu = viommu->use.smmu;
+	u64 cmd[CMDQ_ENT_DWORDS], step;
+
+	if (copy_from_user(cmd, uptr, sizeof(cmd)))
+		return false;
+	le64_to_cpus(&cmd[0]);
+	le64_to_cpus(&cmd[1]);
+	if (!viommu->caps.ril &&
+	    arm_smmu_vcmd_repeat(&viommu->caps, cmd, &step) > 1)
+		return false;
+	if (arm_smmu_vcmd_to_host(&viommu->caps, viommu->use.vmid, cmd) !=
+	    ARM_SMMU_VCMD_TLBI)
+		return false;
+
+	*ret = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmd, 1, true);
+	return true;
+}
+
+static int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
+					    struct iommu_user_data_array *array)
+{
+	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
+	u32 num = array->entry_num;
+	int ret;
+
+	array->entry_num = 0;
+	if (array->type != IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3)
+		return -EINVAL;
+	if (!num)
+		return 0;
+	if (array->entry_len != sizeof(struct iommu_viommu_arm_smmuv3_invalidate))
+		return -EINVAL;
+
+	if (num == 1 && arm_smmu_viommu_tlbi(viommu, array->uptr, &ret)) {
+		array->entry_num = !ret;
+		return ret;
+	}
+	return arm_smmu_viommu_batch_all(viommu, array->uptr, num,
+					 &array->entry_num);
 }
 
 /* The objects */

@@ -9,6 +9,9 @@
 
 #include "arm-smmu-v3.h"
 
+/* The longest range that is sent an address at a time: one list of commands */
+#define ARM_SMMU_VCMD_REPEAT_MAX	(CMDQ_BATCH_ENTRIES - 1)
+
 /**
  * struct arm_smmu_vcmd_caps - What of a guest's commands the hardware takes
  * @ril: Range invalidation and level hints (IDR3.RIL)
@@ -122,5 +125,11 @@ void arm_smmu_make_nested_ste(struct arm_smmu_ste *target,
 bool arm_smmu_event_to_guest(const u64 *evt, __le64 *vevt);
 int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 			  u64 *cmd);
+u32 arm_smmu_vcmd_repeat(const struct arm_smmu_vcmd_caps *caps, const u64 *cmd,
+			 u64 *step);
+bool arm_smmu_vcmd_free_bits(const struct arm_smmu_vcmd_caps *caps,
+			     const u64 *cmd, u64 *free);
+u32 arm_smmu_vcmd_follow(const u64 *free, const u64 *guest, const u64 *host,
+			 u64 *cmds, u32 n);
 
 #endif /* _ARM_SMMU_V3_VIOMMU_H */
