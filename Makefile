@@ -14,6 +14,8 @@ help:
 	@echo 'make series              the series as mail: build/series, proven with git am'
 	@echo 'make run                 boot a VMM on the board; VMM=qemu'
 	@echo 'make check               every test'
+	@echo 'make bench               what the ioctls cost, in instructions'
+	@echo '                           KERNEL=Image  of another kernel with this interface'
 	@echo 'make kcsan               the tests that race, on a kernel that watches for data races'
 	@echo 'make clean               remove what was built, keep build/linux'
 	@echo 'make distclean           remove build/'
@@ -24,7 +26,7 @@ tree fold image:
 series:
 	@tools/series/export
 
-run check:
+run check bench:
 	@tools/testing/viommu/$@
 
 kcsan:
@@ -36,4 +38,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help tree fold image series run check kcsan clean distclean
+.PHONY: help tree fold image series run check bench kcsan clean distclean

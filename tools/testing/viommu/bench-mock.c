@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What an invalidation costs, in instructions, as a vIOMMU has more vDEVICEs
+ * than a board has devices: on the mock driver. See bench.c for the measure.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <linux/iommufd.h>
+#include "iommufd_test.h"
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define BATCH		1024
+#define CALLS		64
+
+static int fd;
+static uint32_t ioas, s2, viommu;
+
+static void must(int rc, const char *what)
+{
+	if (rc >= 0)
+		return;
+	printf("bench-mock: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static uint64_t now(void)
+{
+	uint64_t ticks;
+
+	asm volatile("isb; mrs %0, cntvct_el0; isb" : "=r"(ticks) :: "memory");
+	return ticks;
+}
+
+static double per_tick(void)
+{
+	uint64_t hz;
+
+	asm volatile("mrs %0, cntfrq_el0" : "=r"(hz));
+	return 1e9 / hz;
+}
+
+/* A new device, with vDEVICE @virt_id; the first makes the vIOMMU too */
+static void add_device(uint64_t virt_id)
+{
+	struct iommu_test_cmd mock = {
+		.size = sizeof(mock),
+		.op = IOMMU_TEST_OP_MOCK_DOMAIN,
+		.id = ioas,
+	};
+	struct iommu_hwpt_alloc hwpt = {
+		.size = sizeof(hwpt),
+		.flags = IOMMU_HWPT_ALLOC_NEST_PARENT,
+		.pt_id = ioas,
+	};
+	struct iommu_viommu_alloc slice = {
+		.size = sizeof(slice),
+		.type = IOMMU_VIOMMU_TYPE_SELFTEST,
+	};
+	struct iommu_vdevice_alloc vdevice = {
+		.size = sizeof(vdevice),
+		.virt_id = virt_id,
+	};
+
+	must(ioctl(fd, IOMMU_TEST_CMD, &mock),
+	     "mock device");
+	if (!viommu) {
+		hwpt.dev_id = mock.mock_domain.out_idev_id;
+		must(ioctl(fd, IOMMU_HWPT_ALLOC, &hwpt), "nesting parent");
+		s2 = hwpt.out_hwpt_id;
+		slice.dev_id = mock.mock_domain.out_idev_id;
+		slice.hwpt_id = s2;
+		must(ioctl(fd, IOMMU_VIOMMU_ALLOC, &slice), "vIOMMU");
+		viommu = slice.out_viommu_id;
+	}
+	vdevice.viommu_id = viommu;
+	vdevice.dev_id = mock.mock_domain.out_idev_id;
+	must(ioctl(fd, IOMMU_VDEVICE_ALLOC, &vdevice), "vDEVICE");
+}
+
+static void invalidate(struct iommu_viommu_invalidate_selftest *entries,
+		       uint32_t n)
+{
+	struct iommu_hwpt_invalidate cmd = {
+		.size = sizeof(cmd),
+		.hwpt_id = viommu,
+		.data_uptr = (uintptr_t)entries,
+		.data_type = IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST,
+		.entry_len = sizeof(*entries),
+		.entry_num = n,
+	};
+
+	must(ioctl(fd, IOMMU_HWPT_INVALIDATE, &cmd), "IOMMU_HWPT_INVALIDATE");
+}
+
+static double measure(struct iommu_viommu_invalidate_selftest *entries,
+		      uint32_t n)
+{
+	uint64_t start;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		invalidate(entries, n);
+	start = now();
+	for (i = 0; i < CALLS; i++)
+		invalidate(entries, n);
+	return (now() - start) * per_tick() / CALLS;
+}
+
+int main(void)
+{
+	static struct iommu_viommu_invalidate_selftest entries[BATCH];
+	static const unsigned int counts[] = { 1, 64, 4096 };
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	unsigned int i, n = 0, c;
+
+	fd = open("/dev/iommu", O_RDWR);
+	must(fd, "/dev/iommu");
+	must(ioctl(fd, IOMMU_IOAS_ALLOC, &alloc), "IOAS");
+	ioas = alloc.out_ioas_id;
+
+	printf("\nvDEVICEs on a vIOMMU (mock driver), instructions\n%-8s %14s %14s\n",
+	       "vDEVICEs", "1 invalidation", "1024, each");
+	for (c = 0; c < ARRAY_SIZE(counts); c++) {
+		for (; n < counts[c]; n++)
+			add_device(n);
+		/* Each command another device */
+		for (i = 0; i < BATCH; i++)
+			entries[i].vdev_id = i * 1031 % n;
+		printf("%-8u %14.0f %14.1f\n", n, measure(entries, 1),
+		       measure(entries, BATCH) / BATCH);
+	}
+	return 0;
+}
