@@ -2,7 +2,8 @@
 /*
  * What edu-test.c is made of: a VM without a VMM, that is guest memory behind
  * the iommufd objects of one virtual SMMUv3, and the edu device of QEMU, whose
- * DMA engine a program drives by registers.
+ * DMA engine a program drives by registers. The memory, the IOAS and the device
+ * are the same with any IOMMU: vtd-test.c goes as far as VM_BOUND.
  *
  * Functions return 0 or a negative errno unless they say otherwise.
  */

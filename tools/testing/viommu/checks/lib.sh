@@ -47,6 +47,25 @@ empty()
 	rm -f "$log"
 }
 
+# board LABEL NAME PROGRAM [OPTION...]: run a program of tools/testing/viommu on
+# the board NAME. It prints a TAP stream of its own: number that through.
+board()
+{
+	local label=$1 name=$2 program=$3 status=0 cases=0 line
+	shift 3
+	"$viommu/$program" "$@" --name "$name" >"build/log/$name.tap" || status=$?
+	while IFS= read -r line; do
+		case $line in
+		*"# SKIP"*)	;;
+		"ok "*)		cases=$((cases + 1)); result 0 "$label: ${line#ok * }" ;;
+		"not ok "*)	result 1 "$label: ${line#not ok * }" ;;
+		"# "*)		echo "$line" ;;
+		esac
+	done <"build/log/$name.tap"
+	[ "$status" = 0 ] && [ "$cases" != 0 ] ||
+		result 1 "$label: the board" "exit $status, see build/log/board-$name.log"
+}
+
 plan()
 {
 	echo "1..$tests"

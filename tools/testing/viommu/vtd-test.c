@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Test iommufd on VT-d from the outside, without a VMM: an edu device moves
+ * data through the page tables of HWPTs, and every way to a vIOMMU is refused
+ * and leaves nothing behind.
+ *
+ * Refused, because the VT-d of QEMU has scalable mode but no nesting: it walks
+ * a second stage or, with its option fsts, a first stage, never both.
+ *
+ * Expects an edu device (1234:11e8) bound to vfio-pci, see tests/edu.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "edu-test-lib.h"
+
+/* Registers and their fields, by the names of the VT-d specification */
+#define RTADDR			0x20
+#define RTADDR_MODE		GENMASK(11, 10)
+#define RTADDR_SCALABLE		BIT(10)
+#define ECAP_SC			BIT(7)
+#define ECAP_NEST		BIT(26)
+#define ECAP_SMTS		BIT(43)
+#define ECAP_SSADS		BIT(45)
+#define ECAP_SSTS		BIT(46)
+
+/* Requests to this window are interrupts, which no page table translates */
+#define INTERRUPTS		0xfee00000UL
+
+/* More than an iommufd of these tests ever has */
+#define MAX_ID			64
+
+#define VTD_TROUBLE		"WARNING:|BUG:|VT-d detected"
+#define VTD_FAULT		"DMAR: \\[DMA (Read|Write) .* fault addr "
+
+#define ASSERT_LANDS(page, iova) \
+	ASSERT_EQ(page, edu_lands(&self->edu, &self->vm, iova))
+#define EXPECT_LANDS(page, iova) \
+	EXPECT_EQ(page, edu_lands(&self->edu, &self->vm, iova))
+
+/* What the device finds at @iova, as it hands it on to the last page */
+static uint64_t edu_fetch(struct edu *edu, struct vm *vm, uint64_t iova)
+{
+	volatile uint64_t *found = vm_page(vm, GUEST_PAGES - 1);
+	int rc;
+
+	rc = edu_dma(edu, false, iova, sizeof(*found));
+	if (!rc)
+		rc = edu_dma(edu, true, IPA(GUEST_PAGES - 1), sizeof(*found));
+	return rc ? 0 : *found;
+}
+
+/* The kernel reports a blocked DMA from an interrupt, which may come late */
+static bool fault_reported(int kmsg, uint64_t iova)
+{
+	char regex[80];
+	int i;
+
+	snprintf(regex, sizeof(regex), VTD_FAULT "%#llx ",
+		 (unsigned long long)iova);
+	for (i = 0; i < 1000; i++) {
+		if (kmsg_count(kmsg, regex) > 0)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+/* A register of the IOMMU; all ones, which no register is, if it cannot be read */
+static uint64_t vtd_register(unsigned int offset)
+{
+	FILE *f = fopen("/sys/class/iommu/dmar0/intel-iommu/address", "r");
+	int mem = open("/dev/mem", O_RDONLY | O_SYNC | O_CLOEXEC);
+	void *regs = MAP_FAILED;
+	uint64_t value = ~0ULL;
+	unsigned long base;
+
+	if (f && fscanf(f, "%lx", &base) == 1)
+		regs = mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, mem, base);
+	if (regs != MAP_FAILED) {
+		value = *(volatile uint64_t *)(regs + offset);
+		munmap(regs, PAGE_SIZE);
+	}
+	if (f)
+		fclose(f);
+	close(mem);
+	return value;
+}
+
+/* Destroys every object but the device; how many there were */
+static int destroy_all(struct vm *vm, struct edu *edu)
+{
+	int count = 0;
+	uint32_t id;
+
+	for (id = 1; id < MAX_ID; id++)
+		if (id != edu->id && destroy(vm, id) != -ENOENT)
+			count++;
+	return count;
+}
+
+FIXTURE(vtd)
+{
+	struct vm vm;
+	struct edu edu;
+	uint32_t hwpt;
+	int kmsg;
+	int faults;
+};
+
+FIXTURE_SETUP(vtd)
+{
+	struct vm *vm = &self->vm;
+
+	self->kmsg = kmsg_open();
+	ASSERT_LE(0, self->kmsg);
+	self->faults = kmsg_open();
+	ASSERT_LE(0, self->faults);
+	ASSERT_EQ(0, vm_build(vm, &self->edu, 0, VM_BOUND));
+	ASSERT_EQ(0, hwpt_alloc(vm, &self->edu, vm->ioas, 0, &self->hwpt));
+	ASSERT_EQ(0, edu_attach(&self->edu, self->hwpt));
+	ASSERT_EQ(0, edu_load_token(&self->edu, vm));
+	ASSERT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
+/* Tests leave the HWPT and the IOAS, and no other object */
+FIXTURE_TEARDOWN(vtd)
+{
+	struct vm *vm = &self->vm;
+
+	EXPECT_EQ(0, edu_detach(&self->edu));
+	EXPECT_EQ(0, destroy(vm, self->hwpt));
+	EXPECT_EQ(0, destroy(vm, vm->ioas));
+	EXPECT_EQ(0, destroy_all(vm, &self->edu));
+	vm_close(vm, &self->edu);
+	EXPECT_EQ(0, kmsg_count(self->kmsg, VTD_TROUBLE));
+}
+
+TEST_F(vtd, hw_info)
+{
+	uint64_t data[4];
+	const struct iommu_hw_info_vtd *info = (void *)data;
+	struct iommu_hw_info good = {
+		.size = sizeof(good),
+		.flags = IOMMU_HW_INFO_FLAG_INPUT_TYPE,
+		.dev_id = self->edu.id,
+		.data_len = sizeof(data),
+		.data_uptr = (uintptr_t)data,
+		.in_data_type = IOMMU_HW_INFO_TYPE_INTEL_VTD,
+	};
+	struct iommu_hw_info cmd = good;
+	int bit;
+
+	memset(data, 0xff, sizeof(data));
+	ASSERT_EQ(0, xioctl(self->vm.fd, IOMMU_GET_HW_INFO, &cmd));
+	EXPECT_EQ(IOMMU_HW_INFO_TYPE_INTEL_VTD, cmd.out_data_type);
+	EXPECT_EQ(24, cmd.data_len);
+	EXPECT_EQ(0, cmd.out_capabilities & IOMMU_HW_CAP_DIRTY_TRACKING);
+	EXPECT_EQ(IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17, info->flags);
+	EXPECT_EQ(0, info->__reserved);
+	/* the rest of a larger buffer is cleared */
+	EXPECT_EQ(0, data[3]);
+
+	/* Scalable mode, there and in use, with a second stage */
+	EXPECT_EQ(RTADDR_SCALABLE, vtd_register(RTADDR) & RTADDR_MODE);
+	EXPECT_EQ(ECAP_SMTS | ECAP_SSTS | ECAP_SC,
+		  info->ecap_reg & (ECAP_SMTS | ECAP_SSTS | ECAP_SC));
+	/* If the emulation learns this, there is much more to test */
+	EXPECT_EQ(0, info->ecap_reg & ECAP_NEST);
+	EXPECT_EQ(0, info->ecap_reg & ECAP_SSADS);
+
+	/* Type 0 and no wish are the driver's choice */
+	cmd = good;
+	cmd.in_data_type = IOMMU_HW_INFO_TYPE_DEFAULT;
+	ASSERT_EQ(0, xioctl(self->vm.fd, IOMMU_GET_HW_INFO, &cmd));
+	EXPECT_EQ(IOMMU_HW_INFO_TYPE_INTEL_VTD, cmd.out_data_type);
+	cmd = good;
+	cmd.flags = 0;
+	cmd.in_data_type = IOMMU_HW_INFO_TYPE_ARM_SMMUV3;
+	ASSERT_EQ(0, xioctl(self->vm.fd, IOMMU_GET_HW_INFO, &cmd));
+	EXPECT_EQ(IOMMU_HW_INFO_TYPE_INTEL_VTD, cmd.out_data_type);
+
+	cmd = good;
+	cmd.data_len = 8;
+	data[1] = 0x5a5a5a5a;
+	ASSERT_EQ(0, xioctl(self->vm.fd, IOMMU_GET_HW_INFO, &cmd));
+	EXPECT_EQ(24, cmd.data_len);
+	EXPECT_EQ(0x5a5a5a5a, data[1]);
+
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_GET_HW_INFO, good, in_data_type,
+		       IOMMU_HW_INFO_TYPE_ARM_SMMUV3);
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_GET_HW_INFO, good, in_data_type, 3);
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_GET_HW_INFO, good, in_data_type, 4);
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_GET_HW_INFO, good, in_data_type, 0xdeadbeef);
+	for (bit = 1; bit < 32; bit++)
+		EXPECT_REFUSED(EOPNOTSUPP, IOMMU_GET_HW_INFO, good, flags, BIT(bit));
+	EXPECT_REFUSED(ENOENT, IOMMU_GET_HW_INFO, good, dev_id, self->vm.ioas);
+}
+
+/* Data */
+
+TEST_F(vtd, copy)
+{
+	struct vm *vm = &self->vm;
+	uint32_t *from = vm_page(vm, PAGE_C), *to = vm_page(vm, PAGE_D);
+	uint8_t *edge = vm_page(vm, PAGE_F);
+	const uint8_t zeroes[PAGE_SIZE] = {};
+	int i;
+
+	/* All that the device's buffer holds */
+	for (i = 0; i < (int)(PAGE_SIZE / sizeof(*from)); i++)
+		from[i] = 0x9e3779b9 * (i + 1);
+	ASSERT_EQ(0, edu_dma(&self->edu, false, IPA(PAGE_C), PAGE_SIZE));
+	ASSERT_EQ(0, edu_dma(&self->edu, true, IPA(PAGE_D), PAGE_SIZE));
+	EXPECT_EQ(0, memcmp(from, to, PAGE_SIZE));
+
+	/* Over the edge of two pages that are not mapped to neighbours */
+	ASSERT_EQ(0, ioas_map(vm, PAGE_F, 1, SPARE_IPA));
+	ASSERT_EQ(0, ioas_map(vm, PAGE_E, 1, SPARE_IPA + PAGE_SIZE));
+	ASSERT_EQ(0, edu_dma(&self->edu, true, SPARE_IPA + PAGE_SIZE - 32, 64));
+	EXPECT_EQ(0, memcmp(edge + PAGE_SIZE - 32, from, 32));
+	EXPECT_EQ(0, memcmp(vm_page(vm, PAGE_E), (uint8_t *)from + 32, 32));
+	EXPECT_EQ(0, memcmp(edge, zeroes, PAGE_SIZE - 32));
+	EXPECT_EQ(0, kmsg_count(self->faults, VTD_FAULT));
+}
+
+TEST_F(vtd, unmap)
+{
+	struct vm *vm = &self->vm;
+	const uint64_t secret = 0x5ec2e75ec2e75ec2;
+
+	ASSERT_EQ(0, ioas_map(vm, PAGE_C, 1, SPARE_IPA));
+	EXPECT_LANDS(PAGE_C, SPARE_IPA);
+	*(uint64_t *)vm_page(vm, PAGE_C) = secret;
+	EXPECT_EQ(secret, edu_fetch(&self->edu, vm, SPARE_IPA));
+	ASSERT_EQ(0, edu_load_token(&self->edu, vm));
+	EXPECT_EQ(0, kmsg_count(self->faults, VTD_FAULT));
+
+	ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+	EXPECT_LANDS(NOWHERE, SPARE_IPA);
+	EXPECT_TRUE(fault_reported(self->faults, SPARE_IPA));
+	*(uint64_t *)vm_page(vm, PAGE_C) = secret;
+	EXPECT_NE(secret, edu_fetch(&self->edu, vm, SPARE_IPA));
+	ASSERT_EQ(0, edu_load_token(&self->edu, vm));
+
+	/* Another page at the address of the old one */
+	ASSERT_EQ(0, ioas_map(vm, PAGE_D, 1, SPARE_IPA));
+	EXPECT_LANDS(PAGE_D, SPARE_IPA);
+	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
+TEST_F(vtd, replace)
+{
+	struct iommu_ioas_alloc other = { .size = sizeof(other) };
+	struct vm *vm = &self->vm;
+	const uint32_t ioas = vm->ioas;
+	uint32_t twin;
+
+	ASSERT_EQ(0, ioas_map(vm, PAGE_C, 1, SPARE_IPA));
+	ASSERT_EQ(0, hwpt_alloc(vm, &self->edu, ioas, 0, &twin));
+	ASSERT_EQ(0, edu_attach(&self->edu, twin));
+	EXPECT_LANDS(PAGE_C, SPARE_IPA);
+	EXPECT_EQ(-EINVAL, ioas_map(vm, PAGE_A, 1, INTERRUPTS));
+	EXPECT_EQ(-EBUSY, destroy(vm, twin));
+	EXPECT_EQ(-ENOENT, edu_attach(&self->edu, MAX_ID));
+	EXPECT_LANDS(PAGE_C, SPARE_IPA);
+
+	ASSERT_EQ(0, xioctl(vm->fd, IOMMU_IOAS_ALLOC, &other));
+	vm->ioas = other.out_ioas_id;
+	EXPECT_EQ(0, ioas_map(vm, PAGE_D, 1, SPARE_IPA));
+	vm->ioas = ioas;
+	/* The HWPT that this makes goes with the attachment */
+	ASSERT_EQ(0, edu_attach(&self->edu, other.out_ioas_id));
+	EXPECT_EQ(0, destroy(vm, twin));
+	EXPECT_LANDS(PAGE_D, SPARE_IPA);
+	EXPECT_LANDS(NOWHERE, IPA(PAGE_B));
+
+	ASSERT_EQ(0, edu_attach(&self->edu, self->hwpt));
+	EXPECT_EQ(0, destroy(vm, other.out_ioas_id));
+	EXPECT_LANDS(PAGE_C, SPARE_IPA);
+	ASSERT_EQ(0, edu_detach(&self->edu));
+	EXPECT_LANDS(NOWHERE, SPARE_IPA);
+	ASSERT_EQ(0, edu_attach(&self->edu, self->hwpt));
+	EXPECT_LANDS(PAGE_C, SPARE_IPA);
+}
+
+TEST_F(vtd, msi)
+{
+	int event = eventfd(0, EFD_NONBLOCK);
+
+	ASSERT_LE(0, event);
+	ASSERT_EQ(0, edu_irq_eventfd(&self->edu, event));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
+	close(event);
+}
+
+/* The errno contract */
+
+TEST_F(vtd, errno_nesting_parent)
+{
+	struct vm *vm = &self->vm;
+	struct iommu_hwpt_alloc good = {
+		.size = sizeof(good),
+		.dev_id = self->edu.id,
+		.pt_id = vm->ioas,
+	};
+	int bit;
+
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, good, flags,
+		       IOMMU_HWPT_ALLOC_NEST_PARENT);
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, good, flags,
+		       IOMMU_HWPT_ALLOC_NEST_PARENT |
+		       IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
+	for (bit = 0; bit < 32; bit++)
+		EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, good, flags, BIT(bit));
+	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
+/* Refused, and the HWPT that the call named can go at once */
+#define EXPECT_NO_VIOMMU(err, field, value)					\
+	do {									\
+		struct iommu_viommu_alloc good = {				\
+			.size = sizeof(good),					\
+			.type = IOMMU_VIOMMU_TYPE_DEFAULT,			\
+			.dev_id = self->edu.id,					\
+		};								\
+		uint32_t hwpt;							\
+										\
+		ASSERT_EQ(0, hwpt_alloc(&self->vm, &self->edu, self->vm.ioas,	\
+					0, &hwpt));				\
+		good.hwpt_id = hwpt;						\
+		EXPECT_REFUSED(err, IOMMU_VIOMMU_ALLOC, good, field, value);	\
+		EXPECT_EQ(0, destroy(&self->vm, hwpt));				\
+	} while (0)
+
+TEST_F(vtd, errno_viommu_alloc)
+{
+	struct vm *vm = &self->vm;
+	uint64_t data = 0;
+	int bit;
+
+	/*
+	 * No nesting parent. That this hardware can have none is for HWPT_ALLOC
+	 * to say, when the VMM goes and asks for one.
+	 */
+	EXPECT_NO_VIOMMU(EINVAL, type, IOMMU_VIOMMU_TYPE_DEFAULT);
+	EXPECT_NO_VIOMMU(EINVAL, hwpt_id, self->hwpt);
+	EXPECT_NO_VIOMMU(EINVAL, data_len, sizeof(data));
+
+	/* "Another parent helps" must not be said of these */
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, type, IOMMU_VIOMMU_TYPE_ARM_SMMUV3);
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, type, IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV);
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, type, 3);
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, type, 0xdeadbeef);
+	/* bit 31 is an extension */
+	for (bit = 0; bit < 31; bit++)
+		EXPECT_NO_VIOMMU(EOPNOTSUPP, flags, BIT(bit));
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, __reserved, 1);
+
+	EXPECT_NO_VIOMMU(ENOENT, hwpt_id, 0);
+	EXPECT_NO_VIOMMU(ENOENT, hwpt_id, MAX_ID);
+	EXPECT_NO_VIOMMU(ENOENT, hwpt_id, vm->ioas);
+	EXPECT_NO_VIOMMU(ENOENT, hwpt_id, self->edu.id);
+	EXPECT_NO_VIOMMU(ENOENT, dev_id, 0);
+	EXPECT_NO_VIOMMU(ENOENT, dev_id, MAX_ID);
+	EXPECT_NO_VIOMMU(ENOENT, dev_id, vm->ioas);
+	EXPECT_NO_VIOMMU(ENOENT, dev_id, self->hwpt);
+	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
+TEST_F(vtd, errno_nested_alloc)
+{
+	struct vm *vm = &self->vm;
+	const struct iommu_hwpt_vtd_s1 s1 = { .addr_width = 48 };
+	struct iommu_hwpt_alloc good = {
+		.size = sizeof(good),
+		.dev_id = self->edu.id,
+		.pt_id = self->hwpt,
+		.data_type = IOMMU_HWPT_DATA_VTD_S1,
+		.data_len = sizeof(s1),
+		.data_uptr = (uintptr_t)&s1,
+	};
+
+	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_ALLOC, good, flags, 0);
+	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_ALLOC, good, data_type,
+		       IOMMU_HWPT_DATA_ARM_SMMUV3);
+	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_ALLOC, good, data_len, 0);
+	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_ALLOC, good, pt_id, self->edu.id);
+	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_ALLOC, good, pt_id, MAX_ID);
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, good, pt_id, vm->ioas);
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, good, flags,
+		       IOMMU_HWPT_ALLOC_NEST_PARENT);
+	EXPECT_REFUSED(ENOENT, IOMMU_HWPT_ALLOC, good, dev_id, self->hwpt);
+	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
+/* What needs a vIOMMU, with objects that are none */
+TEST_F(vtd, errno_no_viommu)
+{
+	struct vm *vm = &self->vm;
+	const struct iommu_hwpt_vtd_s1_invalidate inv = { .npages = -1 };
+	const uint32_t others[] = { 0, MAX_ID, vm->ioas, self->hwpt, self->edu.id };
+	struct iommu_vdevice_alloc vdevice = {
+		.size = sizeof(vdevice),
+		.dev_id = self->edu.id,
+		.virt_id = 1,
+	};
+	struct iommu_veventq_alloc veventq = {
+		.size = sizeof(veventq),
+		.type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+		.veventq_depth = 1,
+	};
+	struct iommu_hwpt_invalidate invalidate = {
+		.size = sizeof(invalidate),
+		.data_uptr = (uintptr_t)&inv,
+		.data_type = IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
+		.entry_len = sizeof(inv),
+		.entry_num = 1,
+	};
+	int i;
+
+	for (i = 0; i < (int)ARRAY_SIZE(others); i++) {
+		EXPECT_REFUSED(ENOENT, IOMMU_VDEVICE_ALLOC, vdevice, viommu_id,
+			       others[i]);
+		EXPECT_REFUSED(ENOENT, IOMMU_VEVENTQ_ALLOC, veventq, viommu_id,
+			       others[i]);
+		EXPECT_REFUSED(i < 2 ? ENOENT : EINVAL, IOMMU_HWPT_INVALIDATE,
+			       invalidate, hwpt_id, others[i]);
+	}
+	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
+TEST_F(vtd, errno_sizes)
+{
+	const int fd = self->vm.fd;
+	const struct iommu_viommu_alloc viommu = {
+		.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
+		.dev_id = self->edu.id,
+		.hwpt_id = self->hwpt,
+	};
+	const struct iommu_vdevice_alloc vdevice = { .dev_id = self->edu.id };
+	const struct {
+		unsigned long request;
+		const void *good;
+		size_t size;
+		int rc;
+	} ioctls[] = {
+		{ IOMMU_VIOMMU_ALLOC, &viommu, 40, -EOPNOTSUPP },
+		{ IOMMU_VDEVICE_ALLOC, &vdevice, 24, -ENOENT },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ioctls); i++) {
+		const void *good = ioctls[i].good;
+		unsigned long request = ioctls[i].request;
+		size_t size = ioctls[i].size;
+
+		EXPECT_EQ(-EINVAL, resized(fd, request, good, size, 0, 0));
+		EXPECT_EQ(-EINVAL, resized(fd, request, good, size, size - 1, 0));
+		EXPECT_EQ(-E2BIG, resized(fd, request, good, size, 256, 1));
+		EXPECT_EQ(ioctls[i].rc, resized(fd, request, good, size, size, 0));
+		EXPECT_EQ(ioctls[i].rc, resized(fd, request, good, size, 256, 0));
+	}
+	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
+TEST_HARNESS_MAIN
