@@ -1278,10 +1278,10 @@ TEST_F_TIMEOUT(life, vdevice_races_with_device, 120)
 	vm_close(vm, &self->edu);
 }
 
-/* Pages that are pinned for DMA in the whole system */
-static long pinned_pages(void)
+/* A counter of the whole system, -1 if there is none */
+static long vmstat(const char *counter)
 {
-	long acquired = 0, released = 0, value;
+	long value, found = -1;
 	char name[64];
 	FILE *f;
 
@@ -1295,14 +1295,19 @@ static long pinned_pages(void)
 	f = fopen("/proc/vmstat", "r");
 	if (!f)
 		return -1;
-	while (fscanf(f, "%63s %ld", name, &value) == 2) {
-		if (!strcmp(name, "nr_foll_pin_acquired"))
-			acquired = value;
-		if (!strcmp(name, "nr_foll_pin_released"))
-			released = value;
-	}
+	while (fscanf(f, "%63s %ld", name, &value) == 2)
+		if (!strcmp(name, counter))
+			found = value;
 	fclose(f);
-	return acquired ? acquired - released : -1;
+	return found;
+}
+
+/* Pages that are pinned for DMA */
+static long pinned_pages(void)
+{
+	long acquired = vmstat("nr_foll_pin_acquired");
+
+	return acquired > 0 ? acquired - vmstat("nr_foll_pin_released") : -1;
 }
 
 /* A process dies at each stage, at the later ones in the middle of a DMA */
@@ -1582,6 +1587,192 @@ TEST_F_TIMEOUT(pair, two_viommus, 60)
 	ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
 	EXPECT_NTH_LANDS(NOWHERE, 1, 0, SPARE_IPA);
 	EXPECT_NTH_LANDS(NOWHERE, 0, 0, IOVA + PAGE_SIZE);
+	edu_close(&self->edu[1]);
+	vm_close(vm, &self->edu[0]);
+}
+
+/* However many vIOMMUs and SMMUs a VM has, its memory has one page table */
+TEST_F(pair, tables_once)
+{
+	/* As many tables of the last level, below what the device can address */
+	const unsigned int areas = 48;
+	const uint64_t first = 0x09000000, apart = 0x200000;
+	struct vm *vm = &self->vm[0];
+	uint32_t viommu;
+	long before, once;
+	unsigned int i;
+
+	ASSERT_EQ(0, vm_build(vm, &self->edu[0], 0, VM_BOUND));
+	for (i = 0; i < areas; i++)
+		ASSERT_EQ(0, ioas_map(vm, PAGE_E, 1, first + i * apart));
+	before = vmstat("nr_iommu_pages");
+	ASSERT_LE(0, before);
+	ASSERT_EQ(0, hwpt_alloc(vm, &self->edu[0], vm->ioas,
+				IOMMU_HWPT_ALLOC_NEST_PARENT, &vm->s2));
+	ASSERT_EQ(0, viommu_alloc(vm, &self->edu[0], vm->s2, &vm->viommu));
+	ASSERT_EQ(0, join(vm, &self->edu[0], vm->viommu));
+	once = vmstat("nr_iommu_pages") - before;
+	ASSERT_LE(areas, once);
+
+	ASSERT_EQ(0, edu_open(&self->edu[1], 1));
+	ASSERT_EQ(0, edu_bind(&self->edu[1], vm->fd));
+	ASSERT_EQ(0, viommu_alloc(vm, &self->edu[1], vm->s2, &viommu));
+	ASSERT_EQ(0, join(vm, &self->edu[1], viommu));
+	EXPECT_EQ(once, vmstat("nr_iommu_pages") - before);
+	for (i = 0; i < 2; i++)
+		EXPECT_NTH_LANDS(PAGE_E, i, 0, first + (areas - 1) * apart);
+
+	ASSERT_EQ(0, edu_attach(&self->edu[1], vm->s2));
+	EXPECT_EQ(once, vmstat("nr_iommu_pages") - before);
+	EXPECT_NTH_LANDS(PAGE_E, 1, 0, first);
+	edu_close(&self->edu[1]);
+	vm_close(vm, &self->edu[0]);
+}
+
+/* Each device has a vIOMMU and a stage 1 that maps IOVA to SPARE_IPA */
+static int pair_build(struct vm *vm, struct edu *edu, uint32_t *second)
+{
+	uint32_t id, hwpt;
+	struct s1 s1;
+	int i, rc;
+
+	rc = vm_build(vm, &edu[0], 0, VM_VDEVICE);
+	if (!rc)
+		rc = edu_open(&edu[1], 1);
+	if (!rc)
+		rc = edu_bind(&edu[1], vm->fd);
+	if (!rc)
+		rc = viommu_alloc(vm, &edu[1], vm->s2, second);
+	if (!rc)
+		rc = join(vm, &edu[1], *second);
+	if (!rc)
+		rc = vdevice_alloc(vm, &edu[1], *second, VSID, &id);
+	for (i = 0; i < 2 && !rc; i++) {
+		struct vm slice = *vm;
+
+		if (i)
+			slice.viommu = *second;
+		s1_init(&s1, &slice, GUEST_ASID);
+		s1_map(&s1, &slice, IOVA, SPARE_IPA, PTE_PAGE);
+		vm->tables = slice.tables;
+		vm->cds = slice.cds;
+		rc = s1_hwpt_alloc(&s1, &slice, &edu[i], &hwpt);
+		if (!rc)
+			rc = edu_attach(&edu[i], hwpt);
+	}
+	return rc;
+}
+
+/* When an unmap returns, what both devices have started does not land any more */
+TEST_F_TIMEOUT(pair, unmap_under_dma, 120)
+{
+	struct vm *vm = &self->vm[0];
+	uint32_t second;
+	int i, j;
+
+	ASSERT_EQ(0, pair_build(vm, self->edu, &second));
+	for (i = 0; i < 10; i++) {
+		int page = i % 2 ? PAGE_E : PAGE_F;
+
+		ASSERT_EQ(0, ioas_map(vm, page, 1, SPARE_IPA));
+		/* Fills the TLBs of both */
+		for (j = 0; j < 2; j++)
+			ASSERT_NTH_LANDS(page, j, 0, IOVA);
+		*(uint64_t *)vm_page(vm, page) = 0;
+		/* The device takes its time before it writes */
+		for (j = 0; j < 2; j++)
+			edu_dma_start(&self->edu[j], true, IOVA, sizeof(self->edu[j].token));
+		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		for (j = 0; j < 2; j++)
+			ASSERT_EQ(0, edu_dma_wait(&self->edu[j]));
+		EXPECT_EQ(0, *(uint64_t *)vm_page(vm, page)) {
+			TH_LOG("round %d", i);
+		}
+	}
+	edu_close(&self->edu[1]);
+	vm_close(vm, &self->edu[0]);
+}
+
+struct join_loop {
+	struct vm *vm;
+	struct edu *edu;
+	atomic_bool stop;
+	atomic_int count;
+	atomic_int rc;
+};
+
+/* A device joins the VM, in turn behind a vIOMMU and as it is, and leaves */
+static void *join_loop(void *arg)
+{
+	struct join_loop *loop = arg;
+	struct vm *vm = loop->vm;
+	uint32_t viommu, bypass;
+	int i, rc = 0;
+
+	for (i = 0; !loop->stop && !rc; i++) {
+		if (i % 2) {
+			rc = viommu_alloc(vm, loop->edu, vm->s2, &viommu);
+			if (!rc)
+				rc = nested_alloc(vm, loop->edu, viommu, STE_BYPASS, 0, &bypass);
+			if (!rc)
+				rc = edu_attach(loop->edu, bypass);
+		} else {
+			rc = edu_attach(loop->edu, vm->s2);
+		}
+		/* Most of them leave without a DMA */
+		if (!rc && i % 16 < 2)
+			rc = edu_dma(loop->edu, true, SPARE_IPA, sizeof(loop->edu->token));
+		if (!rc)
+			rc = edu_detach(loop->edu);
+		if (i % 2 && !rc)
+			rc = destroy(vm, bypass);
+		if (i % 2 && !rc)
+			rc = destroy(vm, viommu);
+		loop->count++;
+	}
+	loop->rc = rc;
+	return NULL;
+}
+
+/*
+ * Stage 2 changes while uses of it come and go: after an unmap no write lands,
+ * of the one device nor of the other.
+ */
+TEST_F_TIMEOUT(pair, join_and_leave, 200)
+{
+	struct vm *vm = &self->vm[0];
+	struct join_loop loop = { .vm = vm, .edu = &self->edu[1] };
+	pthread_t thread;
+	int i, j;
+
+	ASSERT_EQ(0, vm_build(vm, &self->edu[0], 0, VM_BYPASS));
+	ASSERT_EQ(0, edu_open(&self->edu[1], 1));
+	ASSERT_EQ(0, edu_bind(&self->edu[1], vm->fd));
+	ASSERT_EQ(0, edu_attach(&self->edu[1], vm->s2));
+	ASSERT_EQ(0, edu_load_token(&self->edu[1], vm));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, join_loop, &loop));
+	for (i = 0; i < 20; i++) {
+		volatile uint64_t *page = vm_page(vm, i % 2 ? PAGE_E : PAGE_F);
+
+		for (j = 0; j < 100; j++) {
+			ASSERT_EQ(0, ioas_map(vm, PAGE_D, 1, SPARE_IPA));
+			ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		}
+		ASSERT_EQ(0, ioas_map(vm, i % 2 ? PAGE_E : PAGE_F, 1, SPARE_IPA));
+		ASSERT_EQ(0, edu_dma(&self->edu[0], true, SPARE_IPA, sizeof(*page)));
+		EXPECT_NE(0, *page);
+		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		*page = 0;
+		ASSERT_EQ(0, edu_dma(&self->edu[0], true, SPARE_IPA, sizeof(*page)));
+		usleep(150000);
+		EXPECT_EQ(0, *page) {
+			TH_LOG("round %d, %#llx", i, (unsigned long long)*page);
+		}
+	}
+	loop.stop = true;
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, loop.rc);
+	EXPECT_LT(20, loop.count);
 	edu_close(&self->edu[1]);
 	vm_close(vm, &self->edu[0]);
 }

@@ -18,6 +18,7 @@
  *		arm-smmu-v3-viommu-s2.c.
  * Dies:	see the core; the VMID is flushed before it is given back.
  */
+#include <kunit/visibility.h>
 #include <linux/io-pgtable.h>
 #include <linux/iommu.h>
 #include <linux/sched/signal.h>
@@ -629,3 +630,4 @@ const struct iommufd_viommu_ops *const arm_smmu_viommu_types[] = {
 	&arm_smmu_viommu_ops,
 	NULL
 };
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_viommu_types);

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What of a guest's array of commands comes to the command queue, in which order
+ * and with how many CMD_SYNCs, and what the VMM is told when the queue stops
+ *
+ * The SMMU is a thread that takes commands out of a queue in memory, keeps them,
+ * and stops where it is told to.
+ */
+#include <kunit/test.h>
+#include <linux/cpumask.h>
+#include <linux/iommu.h>
+#include <linux/kthread.h>
+#include <linux/mman.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+#include <linux/uaccess.h>
+#include <uapi/linux/iommufd.h>
+
+#include "arm-smmu-v3-viommu.h"
+
+#define QUEUE_SHIFT	8
+#define QUEUE_SIZE	(1 << QUEUE_SHIFT)
+#define MAX_GUEST	1024
+#define MAX_HOST	8192
+#define NEVER		U32_MAX
+
+#define VMID		0x1234ULL
+#define VSID_A		7ULL
+#define VSID_B		0xabcd0000ULL
+#define SID_A		0x42ULL
+#define SID_B		0x55ULL
+#define ADDR		0x40000000ULL
+
+/* As in the guest's queue and, with VMID and SID, in the host's */
+#define NH_VA		0x12ULL
+#define NH_ALL		0x10ULL
+#define CFGI_CD(sid)	(0x05ULL | (sid) << 32)
+#define CFGI_CD_ALL(sid) (0x06ULL | (sid) << 32)
+#define ATC_INV(sid)	(0x40ULL | (sid) << 32)
+#define ILLEGAL		0x7fULL
+#define OP_SYNC		0x46
+
+struct fake {
+	struct arm_smmu_device smmu;
+	struct arm_smmu_viommu viommu;
+	struct arm_smmu_vdevice vdevs[2];
+	struct arm_smmu_master master;
+	struct task_struct *thread;
+	/* Its registers */
+	u32 prod;
+	u32 cons;
+	/* It stops when it has taken so many */
+	u32 stop;
+	u32 taken;
+	u64 host[MAX_HOST][2];
+	/* What the guest sends */
+	u64 guest[MAX_GUEST][2];
+	u32 sent;
+	u64 __user *uptr;
+};
+
+static int fake_smmu(void *data)
+{
+	struct fake *fake = data;
+
+	while (!kthread_should_stop()) {
+		u32 prod = smp_load_acquire(&fake->prod);
+		u32 cons = fake->cons;
+
+		if (cons != prod && fake->taken < fake->stop) {
+			__le64 *cmd = fake->smmu.cmdq.q.base +
+				      cons % QUEUE_SIZE * 2;
+			u32 i = fake->taken % MAX_HOST;
+
+			fake->host[i][0] = le64_to_cpu(cmd[0]);
+			fake->host[i][1] = le64_to_cpu(cmd[1]);
+			fake->taken++;
+			smp_store_release(&fake->cons,
+					  (cons + 1) % (2 * QUEUE_SIZE));
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+static void fake_add_vdev(struct kunit *test, struct fake *fake, int i,
+			  u64 vsid, u32 sid)
+{
+	struct arm_smmu_vdevice *vdev = &fake->vdevs[i];
+
+	vdev->core.viommu = &fake->viommu.core;
+	vdev->core.virt_id = vsid;
+	vdev->master = &fake->master;
+	vdev->sid = sid;
+	KUNIT_ASSERT_NULL(test, xa_store(&fake->viommu.core.vdevs, vsid,
+					 &vdev->core, GFP_KERNEL));
+}
+
+static int queue_test_init(struct kunit *test)
+{
+	unsigned int cpu = cpumask_first(cpu_online_mask);
+	unsigned int other = cpumask_any_but(cpu_online_mask, cpu);
+	struct arm_smmu_cmdq *cmdq;
+	struct fake *fake;
+
+	/* Who waits for the queue does so with interrupts off */
+	if (other >= nr_cpu_ids)
+		kunit_skip(test, "needs two CPUs");
+
+	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fake);
+	test->priv = fake;
+	fake->stop = NEVER;
+
+	cmdq = &fake->smmu.cmdq;
+	cmdq->q.llq.max_n_shift = QUEUE_SHIFT;
+	cmdq->q.ent_dwords = CMDQ_ENT_DWORDS;
+	cmdq->q.base = kunit_kcalloc(test, QUEUE_SIZE, 16, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, cmdq->q.base);
+	cmdq->valid_map = kunit_kcalloc(test, BITS_TO_LONGS(QUEUE_SIZE),
+					sizeof(long), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, cmdq->valid_map);
+	cmdq->q.prod_reg = (u32 __iomem __force *)&fake->prod;
+	cmdq->q.cons_reg = (u32 __iomem __force *)&fake->cons;
+
+	fake->viommu.use.smmu = &fake->smmu;
+	fake->viommu.use.vmid = VMID;
+	fake->viommu.caps = (struct arm_smmu_vcmd_caps){
+		.ril = true,
+		.ats = true,
+		.asid16 = true,
+	};
+	fake->master.ste_ats_enabled = true;
+	xa_init(&fake->viommu.core.vdevs);
+	fake_add_vdev(test, fake, 0, VSID_A, SID_A);
+	fake_add_vdev(test, fake, 1, VSID_B, SID_B);
+
+	fake->uptr = (u64 __user *)kunit_vm_mmap(test, NULL, 0,
+						 sizeof(fake->guest),
+						 PROT_READ | PROT_WRITE,
+						 MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	KUNIT_ASSERT_NOT_NULL(test, fake->uptr);
+
+	KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(cpu)));
+	fake->thread = kthread_create(fake_smmu, fake, "fake-smmu");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->thread);
+	kthread_bind(fake->thread, other);
+	wake_up_process(fake->thread);
+	return 0;
+}
+
+static void queue_test_exit(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+
+	if (!fake)
+		return;
+	if (!IS_ERR_OR_NULL(fake->thread))
+		kthread_stop(fake->thread);
+	xa_destroy(&fake->viommu.core.vdevs);
+}
+
+static void send(struct fake *fake, u64 word0, u64 word1)
+{
+	fake->guest[fake->sent][0] = word0;
+	fake->guest[fake->sent][1] = word1;
+	fake->sent++;
+}
+
+static void send_vas(struct fake *fake, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		send(fake, NH_VA, ADDR + i * SZ_4K);
+}
+
+/* Invalidate with what was sent, expect @ret and @done; forgets what was sent */
+static void invalidate(struct kunit *test, int ret, u32 done)
+{
+	struct fake *fake = test->priv;
+	struct iommu_user_data_array array = {
+		.type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
+		.uptr = (void __user *)fake->uptr,
+		.entry_len = sizeof(fake->guest[0]),
+		.entry_num = fake->sent,
+	};
+	unsigned int i;
+
+	for (i = 0; i < fake->sent * 2; i++)
+		fake->guest[i / 2][i % 2] =
+			(__force u64)cpu_to_le64(fake->guest[i / 2][i % 2]);
+	KUNIT_ASSERT_EQ(test, 0, copy_to_user(fake->uptr, fake->guest,
+					      fake->sent * sizeof(fake->guest[0])));
+	fake->sent = 0;
+	fake->taken = 0;
+	KUNIT_EXPECT_EQ(test, ret,
+			arm_smmu_viommu_types[0]->cache_invalidate(&fake->viommu.core,
+								   &array));
+	KUNIT_EXPECT_EQ(test, done, array.entry_num);
+}
+
+/* The @i-th command that the queue took */
+static void expect_host(struct kunit *test, u32 i, u64 word0, u64 word1)
+{
+	struct fake *fake = test->priv;
+
+	KUNIT_ASSERT_LT(test, i, fake->taken);
+	KUNIT_ASSERT_EQ_MSG(test, fake->host[i][0], word0, "word 0 of %u", i);
+	KUNIT_ASSERT_EQ_MSG(test, fake->host[i][1], word1, "word 1 of %u", i);
+}
+
+static void expect_sync(struct kunit *test, u32 i)
+{
+	struct fake *fake = test->priv;
+
+	KUNIT_ASSERT_LT(test, i, fake->taken);
+	KUNIT_ASSERT_EQ_MSG(test, fake->host[i][0] & 0xff, OP_SYNC, "%u", i);
+}
+
+static void expect_vas(struct kunit *test, u32 at, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		expect_host(test, at + i, NH_VA | VMID << 32, ADDR + i * SZ_4K);
+}
+
+/* However many: each of them in order, and one CMD_SYNC */
+static void queue_test_lengths(struct kunit *test)
+{
+	static const u32 lengths[] = { 1, 2, 62, 63, 64, 65, 126, 127, 255, 256,
+				       257, 1000, MAX_GUEST };
+	struct fake *fake = test->priv;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		send_vas(fake, lengths[i]);
+		invalidate(test, 0, lengths[i]);
+		KUNIT_EXPECT_EQ(test, fake->taken, lengths[i] + 1);
+		expect_vas(test, 0, lengths[i]);
+		expect_sync(test, lengths[i]);
+	}
+}
+
+/* A cache that another fills from is done with before that one's turn */
+static void queue_test_order(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	unsigned int i;
+
+	for (i = 0; i < 10; i++)
+		send(fake, CFGI_CD(VSID_A), 1);
+	send_vas(fake, 100);
+	for (i = 0; i < 5; i++)
+		send(fake, ATC_INV(VSID_B), ADDR + i * SZ_4K);
+	invalidate(test, 0, 115);
+
+	KUNIT_EXPECT_EQ(test, fake->taken, 118);
+	for (i = 0; i < 10; i++)
+		expect_host(test, i, CFGI_CD(SID_A), 1);
+	expect_sync(test, 10);
+	expect_vas(test, 11, 100);
+	expect_sync(test, 111);
+	for (i = 0; i < 5; i++)
+		expect_host(test, 112 + i, ATC_INV(SID_B), ADDR + i * SZ_4K);
+	expect_sync(test, 117);
+}
+
+/* The other way round nothing has to wait */
+static void queue_test_reverse_order(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+
+	send(fake, ATC_INV(VSID_A), ADDR);
+	send(fake, NH_ALL, 0);
+	send(fake, CFGI_CD(VSID_B), 0);
+	invalidate(test, 0, 3);
+	KUNIT_EXPECT_EQ(test, fake->taken, 4);
+	expect_host(test, 0, ATC_INV(SID_A), ADDR);
+	expect_host(test, 1, NH_ALL | VMID << 32, 0);
+	expect_host(test, 2, CFGI_CD(SID_B), 0);
+	expect_sync(test, 3);
+}
+
+static void queue_test_streams(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	unsigned int i;
+
+	/* Runs of one, two and more of a stream */
+	for (i = 0; i < 200; i++)
+		send(fake, CFGI_CD(i % 7 < 3 ? VSID_A : VSID_B), i & 1);
+	invalidate(test, 0, 200);
+	for (i = 0; i < 200; i++)
+		expect_host(test, i, CFGI_CD(i % 7 < 3 ? SID_A : SID_B), i & 1);
+	expect_sync(test, 200);
+
+	/* In the middle of a run one that is not there */
+	for (i = 0; i < 70; i++)
+		send(fake, CFGI_CD(i == 66 ? VSID_A + 1 : VSID_A), 0);
+	invalidate(test, -EIO, 66);
+	KUNIT_EXPECT_EQ(test, fake->taken, 67);
+}
+
+static void queue_test_ats_off(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	unsigned int i;
+
+	fake->master.ste_ats_enabled = false;
+	for (i = 0; i < 3; i++)
+		send(fake, ATC_INV(VSID_A), ADDR + i * SZ_4K);
+	invalidate(test, 0, 3);
+	KUNIT_EXPECT_EQ(test, fake->taken, 4);
+	for (i = 0; i < 3; i++)
+		expect_host(test, i, CFGI_CD_ALL(SID_A), 0);
+	expect_sync(test, 3);
+}
+
+/* All in front of a bad one is complete, nothing behind it was started */
+static void queue_test_bad_command(struct kunit *test)
+{
+	static const u32 where[] = { 0, 1, 62, 63, 64, 65, 125, 126, 199 };
+	struct fake *fake = test->priv;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(where); i++) {
+		u32 k = where[i];
+
+		send_vas(fake, 200);
+		fake->guest[k][0] = ILLEGAL;
+		invalidate(test, -EIO, k);
+		KUNIT_EXPECT_EQ(test, fake->taken, k ? k + 1 : 0);
+		expect_vas(test, 0, k);
+		if (k)
+			expect_sync(test, k);
+	}
+}
+
+static void queue_test_ranges_without_ril(struct kunit *test)
+{
+	/* 3 * 2^2 pages of 4K, level 3 */
+	const u64 range = NH_VA | 2 << 12 | 2 << 20;
+	const u64 hints = 1 << 10 | 3 << 8;
+	struct fake *fake = test->priv;
+	unsigned int i;
+
+	fake->viommu.caps.ril = false;
+	send(fake, NH_VA, SZ_1G);
+	send(fake, range, ADDR | hints);
+	send(fake, NH_VA, SZ_1G);
+	/* 32 * 2^5 of them are too many */
+	send(fake, NH_VA | 31 << 12 | 5 << 20, ADDR | hints);
+	invalidate(test, 0, 4);
+	KUNIT_EXPECT_EQ(test, fake->taken, 16);
+	expect_host(test, 0, NH_VA | VMID << 32, SZ_1G);
+	expect_vas(test, 1, 12);
+	expect_host(test, 13, NH_VA | VMID << 32, SZ_1G);
+	expect_host(test, 14, NH_ALL | VMID << 32, 0);
+	expect_sync(test, 15);
+
+	send(fake, range, ADDR | hints);
+	invalidate(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, fake->taken, 13);
+	expect_vas(test, 0, 12);
+	expect_sync(test, 12);
+
+	for (i = 0; i < 500; i++)
+		send(fake, range, ADDR | hints);
+	send(fake, ILLEGAL, 0);
+	invalidate(test, -EIO, 500);
+	KUNIT_EXPECT_EQ(test, fake->taken, 500 * 12 + 1);
+	for (i = 0; i < 500; i++)
+		expect_vas(test, i * 12, 12);
+	expect_sync(test, 500 * 12);
+}
+
+/* An SMMU that stops: what is not known to be complete does not count */
+static void queue_test_stops(struct kunit *test, u32 stop, int ret, u32 done)
+{
+	struct fake *fake = test->priv;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		send(fake, CFGI_CD(VSID_A), 0);
+	send_vas(fake, 150);
+	fake->stop = stop;
+	invalidate(test, ret, done);
+	KUNIT_EXPECT_EQ(test, fake->taken, stop);
+}
+
+static void queue_test_stops_at_once(struct kunit *test)
+{
+	queue_test_stops(test, 0, -ETIMEDOUT, 0);
+}
+
+static void queue_test_stops_before_a_sync(struct kunit *test)
+{
+	queue_test_stops(test, 3, -ETIMEDOUT, 0);
+}
+
+static void queue_test_stops_after_a_sync(struct kunit *test)
+{
+	queue_test_stops(test, 4, -ETIMEDOUT, 3);
+}
+
+static void queue_test_stops_before_the_end(struct kunit *test)
+{
+	queue_test_stops(test, 4 + 150, -ETIMEDOUT, 3);
+}
+
+static void queue_test_stops_alone(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+
+	send(fake, NH_ALL, 0);
+	fake->stop = 1;
+	invalidate(test, -ETIMEDOUT, 0);
+}
+
+static struct kunit_case arm_smmu_v3_viommu_queue_test_cases[] = {
+	KUNIT_CASE(queue_test_lengths),
+	KUNIT_CASE(queue_test_order),
+	KUNIT_CASE(queue_test_reverse_order),
+	KUNIT_CASE(queue_test_streams),
+	KUNIT_CASE(queue_test_ats_off),
+	KUNIT_CASE(queue_test_bad_command),
+	KUNIT_CASE(queue_test_ranges_without_ril),
+	KUNIT_CASE_SLOW(queue_test_stops_at_once),
+	KUNIT_CASE_SLOW(queue_test_stops_before_a_sync),
+	KUNIT_CASE_SLOW(queue_test_stops_after_a_sync),
+	KUNIT_CASE_SLOW(queue_test_stops_before_the_end),
+	KUNIT_CASE_SLOW(queue_test_stops_alone),
+	{},
+};
+
+static struct kunit_suite arm_smmu_v3_viommu_queue_test_suite = {
+	.name = "arm-smmu-v3-viommu-queue-kunit-test",
+	.init = queue_test_init,
+	.exit = queue_test_exit,
+	.test_cases = arm_smmu_v3_viommu_queue_test_cases,
+};
+
+kunit_test_suites(&arm_smmu_v3_viommu_queue_test_suite);
+
+MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
+MODULE_DESCRIPTION("KUnit tests for the invalidations of a vIOMMU of the arm-smmu-v3 driver");
+MODULE_LICENSE("GPL");
