@@ -12,7 +12,7 @@ help:
 	@echo 'make fold                edits made in build/linux back into the project'
 	@echo '                           STEP=name.patch  the step that base-file edits belong to'
 	@echo 'make series              the series as mail: build/series, proven with git am'
-	@echo 'make run                 boot a VMM on the board; VMM=qemu'
+	@echo 'make run                 boot a VMM on the board; VMM=qemu, SMMUS=1|2'
 	@echo 'make check               every test'
 	@echo 'make bench               what the ioctls cost, in instructions'
 	@echo '                           KERNEL=Image  of another kernel with this interface'
