@@ -316,19 +316,30 @@ int edu_rid(int nth)
 	return bus << 8 | dev << 3 | fn;
 }
 
-bool edu_same_smmu(int nth, int other)
+/* Do two devices have the same @link in sysfs? */
+static bool edu_same(int nth, int other, const char *link)
 {
-	char path[PATH_MAX], smmu[2][PATH_MAX];
+	char path[PATH_MAX], target[2][PATH_MAX];
 	int i;
 
 	for (i = 0; i < 2; i++) {
 		if (edu_sysfs(i ? other : nth, path))
 			return false;
-		strcat(path, "/iommu");
-		if (!realpath(path, smmu[i]))
+		strcat(path, link);
+		if (!realpath(path, target[i]))
 			return false;
 	}
-	return !strcmp(smmu[0], smmu[1]);
+	return !strcmp(target[0], target[1]);
+}
+
+bool edu_same_smmu(int nth, int other)
+{
+	return edu_same(nth, other, "/iommu");
+}
+
+bool edu_same_group(int nth, int other)
+{
+	return edu_same(nth, other, "/iommu_group");
 }
 
 static void edu_write(struct edu *edu, unsigned int reg, uint64_t value)

@@ -145,9 +145,10 @@ int edu_count(void);
 int edu_open(struct edu *edu, int nth);
 int edu_bind(struct edu *edu, int iommufd);
 void edu_close(struct edu *edu);
-/* The nth device's requester ID, and whether two share an SMMU */
+/* The nth device's requester ID, and whether two share an SMMU or a group */
 int edu_rid(int nth);
 bool edu_same_smmu(int nth, int other);
+bool edu_same_group(int nth, int other);
 void edu_dma_start(struct edu *edu, bool to_ram, uint64_t iova, size_t len);
 int edu_dma_wait(struct edu *edu);
 int edu_dma(struct edu *edu, bool to_ram, uint64_t iova, size_t len);

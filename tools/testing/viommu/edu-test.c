@@ -1798,4 +1798,79 @@ TEST_F(pair, errno_other_smmu)
 	vm_close(vm, &self->edu[0]);
 }
 
+/* Two functions that nothing keeps apart: one group */
+FIXTURE(group)
+{
+	struct vm vm;
+	struct edu edu[2];
+	int kmsg;
+};
+
+#define GROUP_FIRST	2
+
+FIXTURE_SETUP(group)
+{
+	if (!edu_same_group(GROUP_FIRST, GROUP_FIRST + 1))
+		SKIP(return, "needs two edu functions in one group");
+	self->kmsg = kmsg_open();
+	ASSERT_LE(0, self->kmsg);
+	ASSERT_EQ(0, vm_build(&self->vm, &self->edu[0], GROUP_FIRST, VM_BYPASS));
+	ASSERT_EQ(0, edu_open(&self->edu[1], GROUP_FIRST + 1));
+	ASSERT_EQ(0, edu_bind(&self->edu[1], self->vm.fd));
+	ASSERT_EQ(0, edu_attach(&self->edu[1], self->vm.bypass));
+	ASSERT_EQ(0, edu_load_token(&self->edu[1], &self->vm));
+}
+
+FIXTURE_TEARDOWN(group)
+{
+	edu_close(&self->edu[1]);
+	vm_close(&self->vm, &self->edu[0]);
+	EXPECT_EQ(0, kmsg_count(self->kmsg, KERNEL_TROUBLE));
+}
+
+#define EXPECT_BOTH_LAND(page, iova)						\
+	do {									\
+		for (int nth = 0; nth < 2; nth++)				\
+			EXPECT_EQ(page, edu_lands(&self->edu[nth], &self->vm, iova)); \
+	} while (0)
+
+/*
+ * An attach is one of the whole group: where one function refuses, because it
+ * has no vDEVICE, the other goes back. Either of them, for one is asked first.
+ */
+TEST_F_TIMEOUT(group, one_refuses, 60)
+{
+	struct vm *vm = &self->vm;
+	uint32_t s1, ids[2];
+	int i;
+
+	s1_init(&vm->s1, vm, GUEST_ASID);
+	s1_map(&vm->s1, vm, IOVA, IPA(PAGE_A), PTE_PAGE);
+	ASSERT_EQ(0, s1_hwpt_alloc(&vm->s1, vm, &self->edu[0], &s1));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, vdevice_alloc(vm, &self->edu[i], vm->viommu, VSID + i, &ids[i]));
+		EXPECT_EQ(-ENOENT, edu_attach(&self->edu[i], s1));
+		EXPECT_EQ(-ENOENT, edu_attach(&self->edu[!i], s1));
+
+		/* The bypass, and what happens to it, is that of both */
+		EXPECT_BOTH_LAND(PAGE_B, IPA(PAGE_B));
+		ASSERT_EQ(0, ioas_map(vm, PAGE_E, 1, SPARE_IPA));
+		EXPECT_BOTH_LAND(PAGE_E, SPARE_IPA);
+		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		EXPECT_BOTH_LAND(NOWHERE, SPARE_IPA);
+		ASSERT_EQ(0, destroy(vm, ids[i]));
+	}
+
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, vdevice_alloc(vm, &self->edu[i], vm->viommu, VSID + i, &ids[i]));
+	ASSERT_EQ(0, edu_attach(&self->edu[1], s1));
+	EXPECT_BOTH_LAND(PAGE_A, IOVA);
+	s1_map(&vm->s1, vm, IOVA, IPA(PAGE_B), PTE_PAGE);
+	ASSERT_EQ(0, invalidate_one(vm, TLBI_NH_ALL, 0));
+	EXPECT_BOTH_LAND(PAGE_B, IOVA);
+	ASSERT_EQ(0, edu_attach(&self->edu[0], vm->bypass));
+	EXPECT_BOTH_LAND(PAGE_C, IPA(PAGE_C));
+	EXPECT_EQ(0, destroy(vm, s1));
+}
+
 TEST_HARNESS_MAIN
