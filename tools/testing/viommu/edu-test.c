@@ -16,10 +16,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -833,6 +835,57 @@ TEST_F_TIMEOUT(s1, batch_sizes, 300)
 		}
 		fill(cmds + sizes[i] - 1, 1);
 	}
+	free(cmds);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
+}
+
+/* A process that is killed need not wait for the end of what it asked for */
+TEST_F_TIMEOUT(s1, batch_is_killed, 300)
+{
+	const uint32_t max = 1 << 18;
+	struct vm *vm = &self->vm;
+	cmd_t *cmds = calloc(max, sizeof(*cmds));
+	uint64_t whole = 0, took;
+	uint32_t num;
+	int status;
+	pid_t child;
+
+	ASSERT_NE(NULL, cmds);
+	/* Each pair needs a CMD_SYNC */
+	for (num = 0; num < max; num += 2) {
+		cmds[num] = CMD(CFGI_CD | CMD_0_SID(VSID), 0);
+		cmds[num + 1] = CMD(NH_VA, IOVA);
+	}
+	for (int killed = 0; killed <= 1; killed++) {
+		took = now_ms();
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child) {
+			num = max;
+			_exit(invalidate(vm, cmds, &num) || num != max);
+		}
+		if (killed) {
+			usleep(whole * 100);
+			ASSERT_EQ(0, kill(child, SIGKILL));
+		}
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		took = now_ms() - took;
+		EXPECT_EQ(killed ? SIGKILL : 0, status);
+		if (!killed)
+			whole = took;
+	}
+	EXPECT_LT(took, whole / 2) {
+		TH_LOG("killed after %llu of %llu ms", (unsigned long long)took,
+		       (unsigned long long)whole);
+	}
+	EXPECT_LANDS(PAGE_A, IOVA);
 	free(cmds);
 }
 
