@@ -87,8 +87,10 @@ struct iommufd_veventq_type {
  * @vdevice_size: Size of the driver's structure that starts with a
  *                &struct iommufd_vdevice, or 0 if it has none
  * @veventq_types: The types of event that a VM can get, or NULL
- * @supported: Can @dev, its IOMMU and the firmware do this type? Returns 0, or
- *             -EOPNOTSUPP if not. May be called for any device of the driver.
+ * @supported: Can @dev, its IOMMU and the firmware do this type? Returns 0,
+ *             -EOPNOTSUPP if not, or why that cannot be found out, such as
+ *             -ENOMEM. Never -EINVAL, see @init. May be called for any device
+ *             of the driver.
  * @init: Complete a new vIOMMU. @dev is one device behind the physical IOMMU.
  *        @user_data is NULL if there is none. Either completes or leaves
  *        nothing behind. Returns -EINVAL only if another nesting parent would

@@ -348,15 +348,10 @@ TEST_F(vtd, errno_viommu_alloc)
 	uint64_t data = 0;
 	int bit;
 
-	/*
-	 * No nesting parent. That this hardware can have none is for HWPT_ALLOC
-	 * to say, when the VMM goes and asks for one.
-	 */
-	EXPECT_NO_VIOMMU(EINVAL, type, IOMMU_VIOMMU_TYPE_DEFAULT);
-	EXPECT_NO_VIOMMU(EINVAL, hwpt_id, self->hwpt);
-	EXPECT_NO_VIOMMU(EINVAL, data_len, sizeof(data));
-
 	/* "Another parent helps" must not be said of these */
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, type, IOMMU_VIOMMU_TYPE_DEFAULT);
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, hwpt_id, self->hwpt);
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, data_len, sizeof(data));
 	EXPECT_NO_VIOMMU(EOPNOTSUPP, type, IOMMU_VIOMMU_TYPE_ARM_SMMUV3);
 	EXPECT_NO_VIOMMU(EOPNOTSUPP, type, IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV);
 	EXPECT_NO_VIOMMU(EOPNOTSUPP, type, 3);
@@ -365,11 +360,11 @@ TEST_F(vtd, errno_viommu_alloc)
 	for (bit = 0; bit < 31; bit++)
 		EXPECT_NO_VIOMMU(EOPNOTSUPP, flags, BIT(bit));
 	EXPECT_NO_VIOMMU(EOPNOTSUPP, __reserved, 1);
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, hwpt_id, 0);
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, hwpt_id, MAX_ID);
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, hwpt_id, vm->ioas);
+	EXPECT_NO_VIOMMU(EOPNOTSUPP, hwpt_id, self->edu.id);
 
-	EXPECT_NO_VIOMMU(ENOENT, hwpt_id, 0);
-	EXPECT_NO_VIOMMU(ENOENT, hwpt_id, MAX_ID);
-	EXPECT_NO_VIOMMU(ENOENT, hwpt_id, vm->ioas);
-	EXPECT_NO_VIOMMU(ENOENT, hwpt_id, self->edu.id);
 	EXPECT_NO_VIOMMU(ENOENT, dev_id, 0);
 	EXPECT_NO_VIOMMU(ENOENT, dev_id, MAX_ID);
 	EXPECT_NO_VIOMMU(ENOENT, dev_id, vm->ioas);

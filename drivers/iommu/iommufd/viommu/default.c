@@ -2,8 +2,8 @@
 /*
  * IOMMU_VIOMMU_TYPE_DEFAULT: the vIOMMU type that needs no driver
  *
- * Any driver that can allocate a nested HWPT on a nesting parent has it, unless
- * it lists types of its own and this one not among them. The core keeps the
+ * Any device has it that the driver allocates a nesting parent for, unless the
+ * driver lists types of its own and this one not among them. The core keeps the
  * virtual devices and serves the lookups; nested HWPTs come from the operation
  * that allocates them without a vIOMMU, and are invalidated as those are. There
  * is no state but the core's own.
@@ -13,9 +13,20 @@
 #include "../../iommu-priv.h"
 #include "private.h"
 
+/* Only the driver knows whether the hardware nests, and tells it by a parent */
 static int iommufd_viommu_default_supported(struct device *dev)
 {
-	return dev_iommu_ops(dev)->domain_alloc_user ? 0 : -EOPNOTSUPP;
+	const struct iommu_ops *ops = dev_iommu_ops(dev);
+	struct iommu_domain *domain;
+
+	if (!ops->domain_alloc_user)
+		return -EOPNOTSUPP;
+	domain = ops->domain_alloc_user(dev, IOMMU_HWPT_ALLOC_NEST_PARENT, NULL,
+					NULL);
+	if (IS_ERR(domain))
+		return PTR_ERR(domain);
+	iommu_domain_free(domain);
+	return 0;
 }
 
 static int iommufd_viommu_default_init(struct iommufd_viommu *viommu,
