@@ -374,6 +374,14 @@ int edu_bind(struct edu *edu, int iommufd)
 		.argsz = sizeof(bind),
 		.iommufd = iommufd,
 	};
+	int rc = xioctl(edu->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+
+	edu->id = bind.out_devid;
+	return rc ? rc : edu_enable(edu);
+}
+
+int edu_enable(struct edu *edu)
+{
 	struct vfio_region_info bar = {
 		.argsz = sizeof(bar),
 		.index = VFIO_PCI_BAR0_REGION_INDEX,
@@ -386,14 +394,11 @@ int edu_bind(struct edu *edu, int iommufd)
 	void *bar_mem;
 	int rc;
 
-	rc = xioctl(edu->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
-	if (!rc)
-		rc = xioctl(edu->fd, VFIO_DEVICE_GET_REGION_INFO, &bar);
+	rc = xioctl(edu->fd, VFIO_DEVICE_GET_REGION_INFO, &bar);
 	if (!rc)
 		rc = xioctl(edu->fd, VFIO_DEVICE_GET_REGION_INFO, &config);
 	if (rc)
 		return rc;
-	edu->id = bind.out_devid;
 	if (pwrite(edu->fd, &command, sizeof(command),
 		   config.offset + PCI_COMMAND) != sizeof(command))
 		return -EIO;

@@ -144,6 +144,8 @@ int edu_count(void);
 /* By open() and BIND alone, for a second device of a VM */
 int edu_open(struct edu *edu, int nth);
 int edu_bind(struct edu *edu, int iommufd);
+/* The part of edu_bind() that is the same without an iommufd */
+int edu_enable(struct edu *edu);
 void edu_close(struct edu *edu);
 /* The nth device's requester ID, and whether two share an SMMU or a group */
 int edu_rid(int nth);

@@ -5,24 +5,30 @@
  * and leaves nothing behind.
  *
  * Refused, because the VT-d of QEMU has scalable mode but no nesting: it walks
- * a second stage or, with its option fsts, a first stage, never both.
+ * a second stage or, with its option fsts, a first stage, never both. Linux
+ * 6.12 makes HWPTs of a second stage only, so where there is none the device is
+ * assigned through a VFIO container, as in the tests first_stage.
  *
  * Expects an edu device (1234:11e8) bound to vfio-pci, see tests/edu.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <linux/vfio.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
 #include "edu-test-lib.h"
 
 /* Registers and their fields, by the names of the VT-d specification */
+#define ECAP			0x10
 #define RTADDR			0x20
 #define RTADDR_MODE		GENMASK(11, 10)
 #define RTADDR_SCALABLE		BIT(10)
@@ -31,6 +37,7 @@
 #define ECAP_SMTS		BIT(43)
 #define ECAP_SSADS		BIT(45)
 #define ECAP_SSTS		BIT(46)
+#define ECAP_FSTS		BIT(47)
 
 /* Requests to this window are interrupts, which no page table translates */
 #define INTERRUPTS		0xfee00000UL
@@ -120,6 +127,8 @@ FIXTURE_SETUP(vtd)
 {
 	struct vm *vm = &self->vm;
 
+	if (!(vtd_register(ECAP) & ECAP_SSTS))
+		SKIP(return, "no second stage");
 	self->kmsg = kmsg_open();
 	ASSERT_LE(0, self->kmsg);
 	self->faults = kmsg_open();
@@ -466,6 +475,129 @@ TEST_F(vtd, errno_sizes)
 		EXPECT_EQ(ioctls[i].rc, resized(fd, request, good, size, 256, 0));
 	}
 	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
+/* A first stage */
+
+/* The range of one command cannot span a multiple of this: CAP.MAMV is 18 */
+#define COMMAND_LIMIT		0x40000000UL
+
+/* The device in a VFIO container with the guest's memory, its token loaded */
+FIXTURE(first_stage)
+{
+	struct vm vm;		/* for its memory */
+	struct edu edu;
+	int container;
+	int group;
+	int kmsg;
+};
+
+/* The path that there is one of */
+static int find(const char *pattern, char *path, size_t len)
+{
+	glob_t found;
+	int rc;
+
+	if (glob(pattern, 0, NULL, &found))
+		return -ENOENT;
+	rc = found.gl_pathc == 1 ? 0 : -ENOTUNIQ;
+	snprintf(path, len, "%s", found.gl_pathv[0]);
+	globfree(&found);
+	return rc;
+}
+
+static int container_map(int container, struct vm *vm, unsigned int page,
+			 unsigned int npages, uint64_t iova)
+{
+	struct vfio_iommu_type1_dma_map cmd = {
+		.argsz = sizeof(cmd),
+		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.vaddr = (uintptr_t)vm_page(vm, page),
+		.iova = iova,
+		.size = npages * PAGE_SIZE,
+	};
+
+	return xioctl(container, VFIO_IOMMU_MAP_DMA, &cmd);
+}
+
+static int container_unmap(int container, uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_dma_unmap cmd = {
+		.argsz = sizeof(cmd),
+		.iova = iova,
+		.size = size,
+	};
+	int rc = xioctl(container, VFIO_IOMMU_UNMAP_DMA, &cmd);
+
+	return rc || cmd.size == size ? rc : -EBADMSG;
+}
+
+FIXTURE_SETUP(first_stage)
+{
+	struct vm *vm = &self->vm;
+	char path[200];
+
+	if (!(vtd_register(ECAP) & ECAP_FSTS))
+		SKIP(return, "no first stage");
+	self->kmsg = kmsg_open();
+	ASSERT_LE(0, self->kmsg);
+	ASSERT_EQ(0, vm_build(vm, &self->edu, 0, VM_MEMORY));
+
+	self->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, self->container);
+	ASSERT_EQ(0, find("/dev/vfio/[0-9]*", path, sizeof(path)));
+	self->group = open(path, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, self->group);
+	ASSERT_EQ(0, xioctl(self->group, VFIO_GROUP_SET_CONTAINER,
+			    &self->container));
+	ASSERT_EQ(0, ioctl(self->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
+	ASSERT_EQ(0, container_map(self->container, vm, 0, GUEST_PAGES, GUEST_IPA));
+
+	ASSERT_EQ(0, find("/sys/bus/pci/drivers/vfio-pci/*:*", path, sizeof(path)));
+	self->edu.fd = ioctl(self->group, VFIO_GROUP_GET_DEVICE_FD,
+			     strrchr(path, '/') + 1);
+	ASSERT_LE(0, self->edu.fd);
+	self->edu.token = 0xed0d0c0ffee00000ULL;
+	ASSERT_EQ(0, edu_enable(&self->edu));
+	ASSERT_EQ(0, edu_load_token(&self->edu, vm));
+	ASSERT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
+FIXTURE_TEARDOWN(first_stage)
+{
+	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+	vm_close(&self->vm, &self->edu);
+	close(self->group);
+	close(self->container);
+	EXPECT_EQ(0, kmsg_count(self->kmsg, VTD_TROUBLE));
+}
+
+TEST_F(first_stage, unmap)
+{
+	struct vm *vm = &self->vm;
+
+	ASSERT_EQ(0, container_map(self->container, vm, PAGE_C, 1, SPARE_IPA));
+	EXPECT_LANDS(PAGE_C, SPARE_IPA);
+	ASSERT_EQ(0, container_unmap(self->container, SPARE_IPA, PAGE_SIZE));
+	EXPECT_LANDS(NOWHERE, SPARE_IPA);
+	ASSERT_EQ(0, container_map(self->container, vm, PAGE_D, 1, SPARE_IPA));
+	EXPECT_LANDS(PAGE_D, SPARE_IPA);
+}
+
+TEST_F(first_stage, unmap_more_than_a_command_takes)
+{
+	const uint64_t start = COMMAND_LIMIT - PAGE_SIZE;
+	struct vm *vm = &self->vm;
+
+	ASSERT_EQ(0, container_map(self->container, vm, PAGE_C, 2, start));
+	EXPECT_LANDS(PAGE_C, start);
+	EXPECT_LANDS(PAGE_D, COMMAND_LIMIT);
+	ASSERT_EQ(0, container_unmap(self->container, start, 2 * PAGE_SIZE));
+	EXPECT_LANDS(NOWHERE, start);
+	EXPECT_LANDS(NOWHERE, COMMAND_LIMIT);
+	ASSERT_EQ(0, container_map(self->container, vm, PAGE_E, 2, start));
+	EXPECT_LANDS(PAGE_E, start);
+	EXPECT_LANDS(PAGE_F, COMMAND_LIMIT);
 }
 
 TEST_HARNESS_MAIN
