@@ -707,6 +707,23 @@ static void *follow_queue(void *arg)
 	return NULL;
 }
 
+TEST_F(event, traces)
+{
+	unsigned int i;
+
+	REQUEUE(2);
+	if (trace_start())
+		SKIP(return, "no tracepoints in this kernel");
+	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3));
+	usleep(200 * 1000);
+	ASSERT_EQ(0, trace_stop());
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(1, traced("iommufd_veventq_report",
+				    "veventq=%u type=0x1 sequence=%u", self->queue_id, i));
+	EXPECT_EQ(1, traced("iommufd_veventq_report",
+			    "veventq=%u type=0x1 sequence=2 lost", self->queue_id));
+}
+
 TEST_F_TIMEOUT(event, slow_reader, 400)
 {
 	const unsigned int total = 98 * STORM;

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <regex.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 
 #include "edu-test-lib.h"
 
@@ -349,7 +351,7 @@ static void edu_write(struct edu *edu, unsigned int reg, uint64_t value)
 
 int edu_open(struct edu *edu, int nth)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], link[PATH_MAX];
 	glob_t found;
 	int rc;
 
@@ -357,6 +359,12 @@ int edu_open(struct edu *edu, int nth)
 	rc = edu_sysfs(nth, path);
 	if (rc)
 		return rc;
+	snprintf(edu->bdf, sizeof(edu->bdf), "%s", strrchr(path, '/') + 1);
+	strcat(path, "/iommu");
+	if (!realpath(path, link))
+		return -errno;
+	snprintf(edu->smmu, sizeof(edu->smmu), "%s", strrchr(link, '/') + 1);
+	*strrchr(path, '/') = '\0';
 	strcat(path, "/vfio-dev/vfio*");
 	if (glob(path, 0, NULL, &found))
 		return -ENODEV;
@@ -660,4 +668,69 @@ int kmsg_count(int kmsg, const char *regex)
 	}
 	regfree(&pattern);
 	return count;
+}
+
+/* Tracepoints */
+
+#define TRACEFS		"/sys/kernel/tracing/"
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return rc;
+}
+
+static int trace_enable(const char *on)
+{
+	int rc = write_file(TRACEFS "events/iommufd_viommu/enable", on);
+
+	return rc ? rc : write_file(TRACEFS "events/arm_smmu_v3_viommu/enable", on);
+}
+
+int trace_start(void)
+{
+	int rc;
+
+	/* It may be there already */
+	mount("tracefs", TRACEFS, "tracefs", 0, NULL);
+	rc = write_file(TRACEFS "trace", "");
+	return rc ? rc : trace_enable("1");
+}
+
+int trace_stop(void)
+{
+	return trace_enable("0");
+}
+
+int traced(const char *name, const char *format, ...)
+{
+	static char line[4096];
+	char text[512];
+	regex_t pattern;
+	va_list args;
+	size_t len;
+	int n = 0;
+	FILE *f;
+
+	len = snprintf(text, sizeof(text), " %s: ", name);
+	va_start(args, format);
+	vsnprintf(text + len, sizeof(text) - len, format, args);
+	va_end(args);
+	strcat(text, "$");
+	if (regcomp(&pattern, text, REG_EXTENDED | REG_NOSUB | REG_NEWLINE))
+		return -EINVAL;
+	f = fopen(TRACEFS "trace", "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (!regexec(&pattern, line, 0, NULL, 0))
+			n++;
+	if (f)
+		fclose(f);
+	regfree(&pattern);
+	return n;
 }

@@ -111,6 +111,8 @@ struct edu {
 	uint32_t id;		/* of the iommufd device */
 	volatile uint8_t *bar;
 	uint64_t token;		/* what it writes */
+	char bdf[16];
+	char smmu[64];		/* what it is behind */
 };
 
 /* How far vm_build() goes, in the order of a VMM */
@@ -197,6 +199,12 @@ int invalidate_one(struct vm *vm, uint64_t w0, uint64_t w1);
 int kmsg_open(void);
 /* How many of them match a regular expression; forgets them */
 int kmsg_count(int kmsg, const char *regex);
+
+/* The tracepoints of vIOMMUs, from the call of trace_start() on */
+int trace_start(void);
+int trace_stop(void);
+/* How many events of this name match the regular expression that the format makes */
+int traced(const char *name, const char *format, ...);
 
 /* What no test may make the kernel say */
 #define KERNEL_TROUBLE \

@@ -838,6 +838,58 @@ TEST_F_TIMEOUT(s1, batch_sizes, 300)
 	free(cmds);
 }
 
+/* An operator sees what the VMM does, call by call */
+TEST_F(s1, traces)
+{
+	struct vm *vm = &self->vm;
+	const char *bdf = self->edu.bdf;
+	uint32_t id, hwpt, vdevice = vm->vdevice, num;
+	cmd_t cmds[] = {
+		CMD(CFGI_CD | CMD_0_SID(VSID), 0), CMD(NH_VA, IOVA), CMD(NH_VA, IOVA),
+		CMD(CMD_SYNC, 0), CMD(NH_VA, IOVA),
+	};
+
+	if (trace_start())
+		SKIP(return, "no tracepoints in this kernel");
+
+	EXPECT_EQ(0, viommu_alloc(vm, &self->edu, vm->s2, &id));
+	EXPECT_EQ(-ENOENT, viommu_alloc(vm, &self->edu, vm->ioas, &hwpt));
+	EXPECT_EQ(0, destroy(vm, id));
+	EXPECT_EQ(0, s1_hwpt_alloc(&vm->s1, vm, &self->edu, &hwpt));
+	EXPECT_EQ(0, edu_attach(&self->edu, hwpt));
+	EXPECT_EQ(-EINVAL, edu_attach(&self->edu, vm->viommu));
+	num = ARRAY_SIZE(cmds);
+	EXPECT_EQ(-EIO, invalidate(vm, cmds, &num));
+	EXPECT_EQ(0, invalidate_one(vm, NH_VA, IOVA));
+	EXPECT_EQ(0, edu_attach(&self->edu, vm->bypass));
+	EXPECT_EQ(0, destroy(vm, vdevice));
+	EXPECT_EQ(0, vdevice_alloc(vm, &self->edu, vm->viommu, VSID, &vm->vdevice));
+	EXPECT_EQ(0, destroy(vm, hwpt));
+	ASSERT_EQ(0, trace_stop());
+	EXPECT_EQ(0, invalidate_one(vm, TLBI_NH_ALL, 0));
+
+	EXPECT_EQ(1, traced("iommufd_viommu_alloc", "viommu=%u type=0x1 hwpt=%u iommu=%s",
+			    id, vm->s2, self->edu.smmu));
+	EXPECT_EQ(1, traced("iommufd_viommu_destroy", "id=%u viommu=%u", id, id));
+	EXPECT_EQ(1, traced("iommufd_viommu_hwpt_alloc", "hwpt=%u viommu=%u dev=%s",
+			    hwpt, vm->viommu, bdf));
+	EXPECT_EQ(1, traced("iommufd_device_attach", "dev=%s pt=%u ret=0", bdf, hwpt));
+	EXPECT_EQ(1, traced("iommufd_device_attach", "dev=%s pt=%u ret=-22", bdf, vm->viommu));
+	EXPECT_EQ(1, traced("iommufd_viommu_invalidate",
+			    "viommu=%u type=0x1 num=5 done=3 ret=-5", vm->viommu));
+	EXPECT_EQ(1, traced("iommufd_viommu_invalidate",
+			    "viommu=%u type=0x1 num=1 done=1 ret=0", vm->viommu));
+	EXPECT_EQ(1, traced("arm_smmu_viommu_cmds",
+			    "smmu=[^ ]+ vmid=[1-9][0-9]* cfgi=1 tlbi=2 atc=0 done=3 ret=-5"));
+	EXPECT_EQ(1, traced("arm_smmu_viommu_cmds",
+			    "smmu=[^ ]+ vmid=[1-9][0-9]* cfgi=0 tlbi=1 atc=0 done=1 ret=0"));
+	EXPECT_EQ(1, traced("iommufd_device_attach", "dev=%s pt=%u ret=0", bdf, vm->bypass));
+	EXPECT_EQ(1, traced("iommufd_vdevice_destroy", "id=%u viommu=%u", vdevice, vm->viommu));
+	EXPECT_EQ(1, traced("iommufd_vdevice_alloc", "vdevice=%u viommu=%u virt_id=%#x dev=%s",
+			    vm->vdevice, vm->viommu, VSID, bdf));
+	EXPECT_EQ(1, traced("iommufd_viommu_hwpt_destroy", "id=%u viommu=%u", hwpt, vm->viommu));
+}
+
 static uint64_t now_ms(void)
 {
 	struct timespec now;

@@ -26,6 +26,8 @@
 #include <uapi/linux/iommufd.h>
 
 #include "arm-smmu-v3-viommu.h"
+#define CREATE_TRACE_POINTS
+#include "arm-smmu-v3-viommu-trace.h"
 
 /* Commands taken from user space at a time, leaves room for a CMD_SYNC */
 #define ARM_SMMU_VIOMMU_CHUNK	(CMDQ_BATCH_ENTRIES - 1)
@@ -247,6 +249,7 @@ out_unlock:
  * @done: Commands that are complete in hardware, of the array
  * @pending: Commands that were issued, not yet complete, of the array
  * @oldest: The first in order of the kinds of those taken that are not complete
+ * @kinds: How many of each kind were taken; only kept for the tracepoint
  * @vsid_known: @vsid, @sid and @ats are valid
  * @vsid: The last virtual StreamID that was looked up
  * @sid: Its physical one
@@ -260,6 +263,7 @@ struct arm_smmu_viommu_batch {
 	u32 done;
 	u32 pending;
 	enum arm_smmu_vcmd_kind oldest;
+	u32 kinds[ARM_SMMU_VCMD_ATC + 1];
 	bool vsid_known;
 	bool ats;
 	u32 vsid;
@@ -346,7 +350,7 @@ arm_smmu_viommu_batch_repeat(struct arm_smmu_viommu_batch *batch,
 	return 0;
 }
 
-/* Take a command, and those of the @n in the chunk that go with it */
+/* Take a command, and those of the @n in the chunk that go with it; their kind */
 static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch, u32 n)
 {
 	const struct arm_smmu_vcmd_caps *caps = &batch->viommu->caps;
@@ -384,14 +388,16 @@ static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch, u32 n
 			 FIELD_PREP(CMDQ_CFGI_0_SID, batch->sid);
 		cmd[1] = 0;
 		batch->taken++;
-		return 0;
+		return kind;
 	}
 
 	if (!caps->ril) {
 		repeat = arm_smmu_vcmd_repeat(caps, guest, &step);
-		if (repeat > 1)
-			return arm_smmu_viommu_batch_repeat(batch, cmd, repeat,
-							    step);
+		if (repeat > 1) {
+			ret = arm_smmu_viommu_batch_repeat(batch, cmd, repeat,
+							   step);
+			return ret ?: kind;
+		}
 	}
 
 	batch->taken++;
@@ -399,7 +405,7 @@ static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch, u32 n
 		batch->taken += arm_smmu_vcmd_follow(free, guest, cmd,
 						     cmd + CMDQ_ENT_DWORDS,
 						     n - batch->taken);
-	return 0;
+	return kind;
 }
 
 /* Returns how many of @n commands at @uptr there are */
@@ -436,9 +442,13 @@ static int arm_smmu_viommu_batch_chunk(struct arm_smmu_viommu_batch *batch,
 		le64_to_cpus(&batch->cmds[0][i]);
 
 	while (batch->taken < n) {
+		u32 before = batch->taken;
+
 		ret = arm_smmu_viommu_batch_take(batch, n);
-		if (ret)
+		if (ret < 0)
 			return ret;
+		if (trace_arm_smmu_viommu_cmds_enabled())
+			batch->kinds[ret] += batch->taken - before;
 	}
 	if (n < want)
 		return -EFAULT;
@@ -458,6 +468,7 @@ arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
 	batch.done = 0;
 	batch.pending = 0;
 	batch.oldest = ARM_SMMU_VCMD_ATC;
+	memset(batch.kinds, 0, sizeof(batch.kinds));
 
 	for (;;) {
 		ret = arm_smmu_viommu_batch_chunk(&batch, uptr, left);
@@ -475,6 +486,11 @@ arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
 	/* Those before a bad one count as done, so they must be complete */
 	sync_ret = arm_smmu_viommu_batch_issue(&batch, true);
 	*done = batch.done;
+	trace_arm_smmu_viommu_cmds(viommu->use.smmu->dev, viommu->use.vmid,
+				   batch.kinds[ARM_SMMU_VCMD_CFGI],
+				   batch.kinds[ARM_SMMU_VCMD_TLBI],
+				   batch.kinds[ARM_SMMU_VCMD_ATC], batch.done,
+				   ret ?: sync_ret);
 	return ret ?: sync_ret;
 }
 
@@ -500,6 +516,8 @@ static bool arm_smmu_viommu_tlbi(struct arm_smmu_viommu *viommu,
 		return false;
 
 	*ret = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmd, 1, true);
+	trace_arm_smmu_viommu_cmds(smmu->dev, viommu->use.vmid, 0, 1, 0, !*ret,
+				   *ret);
 	return true;
 }
 

@@ -7,6 +7,7 @@
  * attachments, faults and destruction, is that of any nested HWPT.
  */
 #include <linux/iommu.h>
+#include <trace/events/iommufd_viommu.h>
 
 #include "../../iommu-priv.h"
 #include "private.h"
@@ -65,5 +66,30 @@ iommufd_viommu_hwpt_alloc(struct iommufd_ctx *ictx, struct iommufd_object *obj,
 						 &hwpt_nested->common.obj);
 		return ERR_PTR(-EINVAL);
 	}
+	trace_iommufd_viommu_hwpt_alloc(hwpt_nested->common.obj.id, obj->id,
+					idev->dev);
 	return hwpt_nested;
+}
+
+/**
+ * iommufd_viommu_hwpt_destroy() - The end of a nested HWPT on a vIOMMU
+ * @hwpt_nested: The HWPT, whose domain is gone
+ */
+void iommufd_viommu_hwpt_destroy(struct iommufd_hwpt_nested *hwpt_nested)
+{
+	trace_iommufd_viommu_hwpt_destroy(hwpt_nested->common.obj.id,
+					  hwpt_nested->viommu->id);
+	refcount_dec(&hwpt_nested->viommu->users);
+}
+
+/**
+ * __iommufd_viommu_trace_attach() - Trace the attach of a device
+ * @idev: The device
+ * @pt_id: What it was, or should have been, attached to
+ * @ret: 0 or why it was not
+ */
+void __iommufd_viommu_trace_attach(struct iommufd_device *idev, u32 pt_id,
+				   int ret)
+{
+	trace_iommufd_device_attach(idev->dev, pt_id, ret);
 }

@@ -10,6 +10,7 @@
 #include <linux/iommufd_viommu.h>
 #include <linux/limits.h>
 #include <linux/string.h>
+#include <trace/events/iommufd_viommu.h>
 
 #include "veventq.h"
 
@@ -35,6 +36,7 @@ static void iommufd_vevent_append(struct iommufd_vevent_ring *ring,
 		/* From here on the jump of the sequence tells */
 		ring->lost = false;
 	}
+	trace_iommufd_veventq_report(ring->id, ring->type, sequence, ring->lost);
 	spin_unlock(&ring->lock);
 
 	wake_up_interruptible(&ring->wait);

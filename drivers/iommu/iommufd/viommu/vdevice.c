@@ -21,6 +21,7 @@
  * a short-term user, and the device is destroyed when these are gone.
  */
 #include <linux/iommu.h>
+#include <trace/events/iommufd_viommu.h>
 
 #include "lookup.h"
 #include "private.h"
@@ -32,6 +33,8 @@ static void iommufd_vdevice_unlink(struct iommufd_vdevice_obj *vobj)
 
 	lockdep_assert_held(&vobj->igroup->lock);
 
+	trace_iommufd_vdevice_destroy(vobj->obj.id,
+				      to_viommu_obj(viommu)->obj.id);
 	xa_lock(&viommu->vdevs);
 	__xa_erase(&viommu->vdevs, vdev->virt_id);
 	rb_erase(&vdev->node, &viommu->devs);
@@ -77,6 +80,8 @@ static int iommufd_vdevice_link(struct iommufd_vdevice_obj *vobj,
 
 	vobj->idev = idev;
 	idev->vdev = vobj;
+	trace_iommufd_vdevice_alloc(vobj->obj.id, to_viommu_obj(viommu)->obj.id,
+				    vdev->virt_id, vdev->dev);
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 #include <linux/mm.h>
 #include <linux/poll.h>
 #include <linux/uaccess.h>
+#include <trace/events/iommufd_viommu.h>
 
 #include "private.h"
 
@@ -141,6 +142,7 @@ void iommufd_veventq_destroy(struct iommufd_object *obj)
 		container_of(obj, struct iommufd_veventq_obj, obj);
 	struct iommufd_viommu *viommu = &vobj->viommu->viommu;
 
+	trace_iommufd_veventq_destroy(obj->id, vobj->viommu->obj.id);
 	spin_lock(&viommu->vevents_lock);
 	list_del(&vobj->ring.item);
 	spin_unlock(&viommu->vevents_lock);
@@ -201,6 +203,7 @@ iommufd_veventq_create(struct iommufd_ctx *ictx,
 	mutex_init(&vobj->read_lock);
 
 	ring = &vobj->ring;
+	ring->id = vobj->obj.id;
 	ring->type = type->type;
 	ring->size = sizeof(struct iommufd_vevent_header) + type->payload_size;
 	ring->depth = depth;
@@ -216,6 +219,8 @@ iommufd_veventq_create(struct iommufd_ctx *ictx,
 	if (rc)
 		goto err_free;
 	refcount_inc(&viommu->obj.users);
+	trace_iommufd_veventq_alloc(vobj->obj.id, viommu->obj.id, type->type,
+				    depth);
 	return vobj;
 
 err_free:

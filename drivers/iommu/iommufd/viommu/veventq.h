@@ -23,6 +23,7 @@
 /**
  * struct iommufd_vevent_ring - Events on their way to user space
  * @item: In &iommufd_viommu.vevents, under &iommufd_viommu.vevents_lock
+ * @id: ID of the vEVENTQ
  * @type: enum iommu_veventq_type
  * @size: Size of a record, header included, in bytes
  * @depth: Records that fit
@@ -38,6 +39,7 @@
  */
 struct iommufd_vevent_ring {
 	struct list_head item;
+	u32 id;
 	u32 type;
 	u32 size;
 	u32 depth;

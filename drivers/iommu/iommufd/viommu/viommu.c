@@ -14,6 +14,7 @@
  */
 #include <linux/iommu.h>
 #include <linux/iommufd.h>
+#include <trace/events/iommufd_viommu.h>
 
 #include "../../iommu-priv.h"
 #include "private.h"
@@ -41,6 +42,7 @@ void iommufd_viommu_destroy(struct iommufd_object *obj)
 		container_of(obj, struct iommufd_viommu_obj, obj);
 	struct iommufd_viommu *viommu = &vobj->viommu;
 
+	trace_iommufd_viommu_destroy(obj->id, obj->id);
 	WARN_ON(!xa_empty(&viommu->vdevs));
 	if (viommu->ops->release)
 		viommu->ops->release(viommu);
@@ -86,6 +88,8 @@ iommufd_viommu_create(struct iommufd_ctx *ictx,
 		return ERR_PTR(rc);
 	}
 	refcount_inc(&hwpt->common.obj.users);
+	trace_iommufd_viommu_alloc(obj->id, ops->type, hwpt->common.obj.id,
+				   viommu->iommu_dev->dev);
 	return vobj;
 }
 
@@ -162,7 +166,9 @@ out_put_idev:
 int iommufd_viommu_invalidate(struct iommufd_object *obj,
 			      struct iommu_user_data_array *array)
 {
+	u32 num = array->entry_num;
 	struct iommufd_viommu *viommu;
+	int rc;
 
 	if (obj->type != IOMMUFD_OBJ_VIOMMU) {
 		array->entry_num = 0;
@@ -174,5 +180,8 @@ int iommufd_viommu_invalidate(struct iommufd_object *obj,
 		array->entry_num = 0;
 		return -EOPNOTSUPP;
 	}
-	return viommu->ops->cache_invalidate(viommu, array);
+	rc = viommu->ops->cache_invalidate(viommu, array);
+	trace_iommufd_viommu_invalidate(obj->id, array->type, num,
+					array->entry_num, rc);
+	return rc;
 }
