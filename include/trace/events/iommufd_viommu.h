@@ -15,173 +15,141 @@
 #include <linux/tracepoint.h>
 
 TRACE_EVENT(iommufd_viommu_alloc,
-	TP_PROTO(u32 id, u32 type, u32 hwpt, struct device *iommu),
-	TP_ARGS(id, type, hwpt, iommu),
-	TP_STRUCT__entry(
-		__field(u32, id)
-		__field(u32, type)
-		__field(u32, hwpt)
-		__string(iommu, dev_name(iommu))
-	),
-	TP_fast_assign(
-		__entry->id = id;
-		__entry->type = type;
-		__entry->hwpt = hwpt;
-		__assign_str(iommu);
-	),
-	TP_printk("viommu=%u type=%#x hwpt=%u iommu=%s", __entry->id,
-		  __entry->type, __entry->hwpt, __get_str(iommu))
+	    TP_PROTO(u32 id, u32 type, u32 hwpt, struct device *iommu),
+	    TP_ARGS(id, type, hwpt, iommu),
+	    TP_STRUCT__entry(__field(u32, id)
+			     __field(u32, type)
+			     __field(u32, hwpt)
+			     __string(iommu, dev_name(iommu))),
+	    TP_fast_assign(__entry->id = id;
+			   __entry->type = type;
+			   __entry->hwpt = hwpt;
+			   __assign_str(iommu);),
+	    TP_printk("viommu=%u type=%#x hwpt=%u iommu=%s", __entry->id,
+		      __entry->type, __entry->hwpt, __get_str(iommu))
 );
 
 TRACE_EVENT(iommufd_vdevice_alloc,
-	TP_PROTO(u32 id, u32 viommu, u64 virt_id, struct device *dev),
-	TP_ARGS(id, viommu, virt_id, dev),
-	TP_STRUCT__entry(
-		__field(u64, virt_id)
-		__field(u32, id)
-		__field(u32, viommu)
-		__string(dev, dev_name(dev))
-	),
-	TP_fast_assign(
-		__entry->virt_id = virt_id;
-		__entry->id = id;
-		__entry->viommu = viommu;
-		__assign_str(dev);
-	),
-	TP_printk("vdevice=%u viommu=%u virt_id=%#llx dev=%s", __entry->id,
-		  __entry->viommu, __entry->virt_id, __get_str(dev))
+	    TP_PROTO(u32 id, u32 viommu, u64 virt_id, struct device *dev),
+	    TP_ARGS(id, viommu, virt_id, dev),
+	    TP_STRUCT__entry(__field(u64, virt_id)
+			     __field(u32, id)
+			     __field(u32, viommu)
+			     __string(dev, dev_name(dev))),
+	    TP_fast_assign(__entry->virt_id = virt_id;
+			   __entry->id = id;
+			   __entry->viommu = viommu;
+			   __assign_str(dev);),
+	    TP_printk("vdevice=%u viommu=%u virt_id=%#llx dev=%s", __entry->id,
+		      __entry->viommu, __entry->virt_id, __get_str(dev))
 );
 
 TRACE_EVENT(iommufd_viommu_hwpt_alloc,
-	TP_PROTO(u32 id, u32 viommu, struct device *dev),
-	TP_ARGS(id, viommu, dev),
-	TP_STRUCT__entry(
-		__field(u32, id)
-		__field(u32, viommu)
-		__string(dev, dev_name(dev))
-	),
-	TP_fast_assign(
-		__entry->id = id;
-		__entry->viommu = viommu;
-		__assign_str(dev);
-	),
-	TP_printk("hwpt=%u viommu=%u dev=%s", __entry->id, __entry->viommu,
-		  __get_str(dev))
+	    TP_PROTO(u32 id, u32 viommu, struct device *dev),
+	    TP_ARGS(id, viommu, dev),
+	    TP_STRUCT__entry(__field(u32, id)
+			     __field(u32, viommu)
+			     __string(dev, dev_name(dev))),
+	    TP_fast_assign(__entry->id = id;
+			   __entry->viommu = viommu;
+			   __assign_str(dev);),
+	    TP_printk("hwpt=%u viommu=%u dev=%s", __entry->id, __entry->viommu,
+		      __get_str(dev))
 );
 
 TRACE_EVENT(iommufd_veventq_alloc,
-	TP_PROTO(u32 id, u32 viommu, u32 type, u32 depth),
-	TP_ARGS(id, viommu, type, depth),
-	TP_STRUCT__entry(
-		__field(u32, id)
-		__field(u32, viommu)
-		__field(u32, type)
-		__field(u32, depth)
-	),
-	TP_fast_assign(
-		__entry->id = id;
-		__entry->viommu = viommu;
-		__entry->type = type;
-		__entry->depth = depth;
-	),
-	TP_printk("veventq=%u viommu=%u type=%#x depth=%u", __entry->id,
-		  __entry->viommu, __entry->type, __entry->depth)
+	    TP_PROTO(u32 id, u32 viommu, u32 type, u32 depth),
+	    TP_ARGS(id, viommu, type, depth),
+	    TP_STRUCT__entry(__field(u32, id)
+			     __field(u32, viommu)
+			     __field(u32, type)
+			     __field(u32, depth)),
+	    TP_fast_assign(__entry->id = id;
+			   __entry->viommu = viommu;
+			   __entry->type = type;
+			   __entry->depth = depth;),
+	    TP_printk("veventq=%u viommu=%u type=%#x depth=%u", __entry->id,
+		      __entry->viommu, __entry->type, __entry->depth)
 );
 
 DECLARE_EVENT_CLASS(iommufd_viommu_destroy,
-	TP_PROTO(u32 id, u32 viommu),
-	TP_ARGS(id, viommu),
-	TP_STRUCT__entry(
-		__field(u32, id)
-		__field(u32, viommu)
-	),
-	TP_fast_assign(
-		__entry->id = id;
-		__entry->viommu = viommu;
-	),
-	TP_printk("id=%u viommu=%u", __entry->id, __entry->viommu)
+		    TP_PROTO(u32 id, u32 viommu),
+		    TP_ARGS(id, viommu),
+		    TP_STRUCT__entry(__field(u32, id)
+				     __field(u32, viommu)),
+		    TP_fast_assign(__entry->id = id;
+				   __entry->viommu = viommu;),
+		    TP_printk("id=%u viommu=%u", __entry->id, __entry->viommu)
 );
 
 DEFINE_EVENT(iommufd_viommu_destroy, iommufd_viommu_destroy,
-	TP_PROTO(u32 id, u32 viommu),
-	TP_ARGS(id, viommu)
+	     TP_PROTO(u32 id, u32 viommu),
+	     TP_ARGS(id, viommu)
 );
 
 /* At the end of its function, which may be before that of its ID */
 DEFINE_EVENT(iommufd_viommu_destroy, iommufd_vdevice_destroy,
-	TP_PROTO(u32 id, u32 viommu),
-	TP_ARGS(id, viommu)
+	     TP_PROTO(u32 id, u32 viommu),
+	     TP_ARGS(id, viommu)
 );
 
 DEFINE_EVENT(iommufd_viommu_destroy, iommufd_viommu_hwpt_destroy,
-	TP_PROTO(u32 id, u32 viommu),
-	TP_ARGS(id, viommu)
+	     TP_PROTO(u32 id, u32 viommu),
+	     TP_ARGS(id, viommu)
 );
 
 DEFINE_EVENT(iommufd_viommu_destroy, iommufd_veventq_destroy,
-	TP_PROTO(u32 id, u32 viommu),
-	TP_ARGS(id, viommu)
+	     TP_PROTO(u32 id, u32 viommu),
+	     TP_ARGS(id, viommu)
 );
 
 /* Of a device to any page table, also as a replacement of another */
 TRACE_EVENT(iommufd_device_attach,
-	TP_PROTO(struct device *dev, u32 pt, int ret),
-	TP_ARGS(dev, pt, ret),
-	TP_STRUCT__entry(
-		__field(u32, pt)
-		__field(int, ret)
-		__string(dev, dev_name(dev))
-	),
-	TP_fast_assign(
-		__entry->pt = pt;
-		__entry->ret = ret;
-		__assign_str(dev);
-	),
-	TP_printk("dev=%s pt=%u ret=%d", __get_str(dev), __entry->pt,
-		  __entry->ret)
+	    TP_PROTO(struct device *dev, u32 pt, int ret),
+	    TP_ARGS(dev, pt, ret),
+	    TP_STRUCT__entry(__field(u32, pt)
+			     __field(int, ret)
+			     __string(dev, dev_name(dev))),
+	    TP_fast_assign(__entry->pt = pt;
+			   __entry->ret = ret;
+			   __assign_str(dev);),
+	    TP_printk("dev=%s pt=%u ret=%d", __get_str(dev), __entry->pt,
+		      __entry->ret)
 );
 
 /* @num commands were sent, the first @done of them are complete in hardware */
 TRACE_EVENT(iommufd_viommu_invalidate,
-	TP_PROTO(u32 id, u32 type, u32 num, u32 done, int ret),
-	TP_ARGS(id, type, num, done, ret),
-	TP_STRUCT__entry(
-		__field(u32, id)
-		__field(u32, type)
-		__field(u32, num)
-		__field(u32, done)
-		__field(int, ret)
-	),
-	TP_fast_assign(
-		__entry->id = id;
-		__entry->type = type;
-		__entry->num = num;
-		__entry->done = done;
-		__entry->ret = ret;
-	),
-	TP_printk("viommu=%u type=%#x num=%u done=%u ret=%d", __entry->id,
-		  __entry->type, __entry->num, __entry->done, __entry->ret)
+	    TP_PROTO(u32 id, u32 type, u32 num, u32 done, int ret),
+	    TP_ARGS(id, type, num, done, ret),
+	    TP_STRUCT__entry(__field(u32, id)
+			     __field(u32, type)
+			     __field(u32, num)
+			     __field(u32, done)
+			     __field(int, ret)),
+	    TP_fast_assign(__entry->id = id;
+			   __entry->type = type;
+			   __entry->num = num;
+			   __entry->done = done;
+			   __entry->ret = ret;),
+	    TP_printk("viommu=%u type=%#x num=%u done=%u ret=%d", __entry->id,
+		      __entry->type, __entry->num, __entry->done, __entry->ret)
 );
 
 /* @lost: the queue was full, the VMM will see that @sequence is missing */
 TRACE_EVENT(iommufd_veventq_report,
-	TP_PROTO(u32 id, u32 type, u32 sequence, bool lost),
-	TP_ARGS(id, type, sequence, lost),
-	TP_STRUCT__entry(
-		__field(u32, id)
-		__field(u32, type)
-		__field(u32, sequence)
-		__field(bool, lost)
-	),
-	TP_fast_assign(
-		__entry->id = id;
-		__entry->type = type;
-		__entry->sequence = sequence;
-		__entry->lost = lost;
-	),
-	TP_printk("veventq=%u type=%#x sequence=%u%s", __entry->id,
-		  __entry->type, __entry->sequence,
-		  __entry->lost ? " lost" : "")
+	    TP_PROTO(u32 id, u32 type, u32 sequence, bool lost),
+	    TP_ARGS(id, type, sequence, lost),
+	    TP_STRUCT__entry(__field(u32, id)
+			     __field(u32, type)
+			     __field(u32, sequence)
+			     __field(bool, lost)),
+	    TP_fast_assign(__entry->id = id;
+			   __entry->type = type;
+			   __entry->sequence = sequence;
+			   __entry->lost = lost;),
+	    TP_printk("veventq=%u type=%#x sequence=%u%s", __entry->id,
+		      __entry->type, __entry->sequence,
+		      __entry->lost ? " lost" : "")
 );
 
 #endif /* _TRACE_IOMMUFD_VIOMMU_H */

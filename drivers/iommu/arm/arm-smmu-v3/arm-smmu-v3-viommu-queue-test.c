@@ -18,8 +18,7 @@
 
 #include "arm-smmu-v3-viommu.h"
 
-#define QUEUE_SHIFT	8
-#define QUEUE_SIZE	(1 << QUEUE_SHIFT)
+#define QUEUE_SIZE	256
 #define MAX_GUEST	1024
 #define MAX_HOST	8192
 #define NEVER		U32_MAX
@@ -64,6 +63,7 @@ static int fake_smmu(void *data)
 	struct fake *fake = data;
 
 	while (!kthread_should_stop()) {
+		/* Pairs with the dma_wmb() between the commands and this */
 		u32 prod = smp_load_acquire(&fake->prod);
 		u32 cons = fake->cons;
 
@@ -75,6 +75,7 @@ static int fake_smmu(void *data)
 			fake->host[i][0] = le64_to_cpu(cmd[0]);
 			fake->host[i][1] = le64_to_cpu(cmd[1]);
 			fake->taken++;
+			/* What was taken is there once the driver sees this */
 			smp_store_release(&fake->cons,
 					  (cons + 1) % (2 * QUEUE_SIZE));
 		}
@@ -113,7 +114,7 @@ static int queue_test_init(struct kunit *test)
 	fake->stop = NEVER;
 
 	cmdq = &fake->smmu.cmdq;
-	cmdq->q.llq.max_n_shift = QUEUE_SHIFT;
+	cmdq->q.llq.max_n_shift = ilog2(QUEUE_SIZE);
 	cmdq->q.ent_dwords = CMDQ_ENT_DWORDS;
 	cmdq->q.base = kunit_kcalloc(test, QUEUE_SIZE, 16, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, cmdq->q.base);
@@ -342,7 +343,7 @@ static void queue_test_ranges_without_ril(struct kunit *test)
 {
 	/* 3 * 2^2 pages of 4K, level 3 */
 	const u64 range = NH_VA | 2 << 12 | 2 << 20;
-	const u64 hints = 1 << 10 | 3 << 8;
+	const u64 hints = 0x700;
 	struct fake *fake = test->priv;
 	unsigned int i;
 

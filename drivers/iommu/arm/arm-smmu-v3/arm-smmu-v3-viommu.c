@@ -26,8 +26,9 @@
 #include <uapi/linux/iommufd.h>
 
 #include "arm-smmu-v3-viommu.h"
+
 #define CREATE_TRACE_POINTS
-#include "arm-smmu-v3-viommu-trace.h"
+#include <trace/events/arm_smmu_v3_viommu.h>
 
 /* Commands taken from user space at a time, leaves room for a CMD_SYNC */
 #define ARM_SMMU_VIOMMU_CHUNK	(CMDQ_BATCH_ENTRIES - 1)
