@@ -114,10 +114,10 @@ struct iommufd_veventq_type {
  * @vdevice_release: Undo @vdevice_init. No lookup finds the virtual device any
  *                   more and no lookup's lock section that found it lasts.
  *
- * Everything from @cache_invalidate on is optional. All are called in process
- * context and may sleep. @vdevice_init and @vdevice_release are called with the
- * iommufd group lock of the device held, so that they do not run against an
- * attach of the device; the others with no lock held.
+ * @release and everything from @cache_invalidate on are optional. All are called
+ * in process context and may sleep. @vdevice_init and @vdevice_release are
+ * called with the iommufd group lock of the device held, so that they do not run
+ * against an attach of the device; the others with no lock held.
  */
 struct iommufd_viommu_ops {
 	u32 type;

@@ -50,14 +50,16 @@ enum iommu_viommu_type {
  * physical IOMMU are handed to it by IOMMU_HWPT_INVALIDATE.
  *
  * Errors beside the general ones:
- *  - EOPNOTSUPP: a flag or a type that is not known, type specific data where
- *    the type has none, or an IOMMU, device or firmware that does not allow
- *    nested translation. Another nesting parent does not help.
- *  - EINVAL: @hwpt_id is not a nesting parent, or is one that this physical
- *    IOMMU cannot use (page table format, address size, coherence). Another
- *    one, made for @dev_id, helps.
- *  - EBUSY on IOMMU_DESTROY: the object has children, that is nested HWPTs,
- *    virtual devices or event queues.
+ *
+ * - EOPNOTSUPP: a flag or a type that is not known, type specific data where
+ *   the type has none, or an IOMMU, device or firmware that does not allow
+ *   nested translation. Another nesting parent does not help.
+ * - EINVAL: @hwpt_id is not a nesting parent, or is one that this physical
+ *   IOMMU cannot use (page table format, address size, coherence). Another
+ *   one, made for @dev_id, helps.
+ * - ENOSPC: the physical IOMMU has no identity left for another slice.
+ * - EBUSY on IOMMU_DESTROY: the object has children, that is nested HWPTs,
+ *   virtual devices or event queues.
  */
 struct iommu_viommu_alloc {
 	__u32 size;
@@ -92,11 +94,12 @@ struct iommu_viommu_alloc {
  * given out again before the iommufd is closed.
  *
  * Errors beside the general ones:
- *  - EEXIST: the device has a virtual device already, or @virt_id is taken on
- *    this virtual IOMMU.
- *  - EINVAL: the device is behind another physical IOMMU, or @virt_id is larger
- *    than the IDs of this kind of IOMMU.
- *  - EOPNOTSUPP: the IOMMU knows the device by several IDs.
+ *
+ * - EEXIST: the device has a virtual device already, or @virt_id is taken on
+ *   this virtual IOMMU.
+ * - EINVAL: the device is behind another physical IOMMU, or @virt_id is larger
+ *   than the IDs of this kind of IOMMU.
+ * - EOPNOTSUPP: the IOMMU knows the device by several IDs.
  */
 struct iommu_vdevice_alloc {
 	__u32 size;
@@ -144,10 +147,11 @@ enum iommu_veventq_type {
  * queued later shows the loss by its sequence number.
  *
  * Errors beside the general ones:
- *  - EOPNOTSUPP: a flag, or a type that this virtual IOMMU does not have
- *  - EINVAL: a depth of 0 or beyond the limit
- *  - EEXIST: the virtual IOMMU has a queue of this type
- *  - EBUSY on IOMMU_DESTROY: the file is open
+ *
+ * - EOPNOTSUPP: a flag, or a type that this virtual IOMMU does not have
+ * - EINVAL: a depth of 0 or beyond the limit
+ * - EEXIST: the virtual IOMMU has a queue of this type
+ * - EBUSY on IOMMU_DESTROY: the file is open
  *
  * Errors of read(): EINVAL if the buffer is smaller than a header, or than the
  * first record; EFAULT, with the record still in the queue; ESPIPE at an offset.
@@ -209,10 +213,11 @@ struct iommu_vevent_arm_smmuv3 {
  *       endian. Allowed in word 0: V, Config, S1Fmt, S1ContextPtr (51:6) and
  *       S1CDMax; in word 1: S1DSS, S1CIR, S1COR, S1CSH, S1STALLD and EATS.
  *
- * Config may be abort, bypass or stage 1; V=0 is taken as abort. EATS may be 0
- * or 1; where ATS is not possible for the device, 1 is silently 0. An STE that
- * says anything else is refused with -EIO, and so is any bit outside the fields
- * above: the VMM clears them, or tells its guest of a bad STE.
+ * Config may be abort, bypass or stage 1; V=0 is taken as abort, whatever the
+ * other bits are. EATS may be 0 or 1; where ATS is not possible for the device,
+ * 1 is silently 0. An STE that says anything else is refused with -EIO, and so
+ * is any bit outside the fields above: the VMM clears them, or tells its guest
+ * of a bad STE.
  *
  * The hardware reports nothing for an STE that aborts. A VMM that wants its
  * guest to see C_BAD_STE for V=0 makes that event itself.
@@ -232,10 +237,11 @@ struct iommu_hwpt_arm_smmuv3 {
  *
  * The registers are what the hardware says; a VMM picks what it shows to its
  * guest. Only these fields are meaningful:
- *  - idr[0]: ST_LEVEL, TERM_MODEL, STALL_MODEL, TTENDIAN, CD2L, ASID16, TTF
- *  - idr[1]: SIDSIZE, SSIDSIZE
- *  - idr[3]: BBML, RIL
- *  - idr[5]: VAX, GRAN64K, GRAN16K, GRAN4K, DS
+ *
+ * - idr[0]: ST_LEVEL, TERM_MODEL, STALL_MODEL, TTENDIAN, CD2L, ASID16, TTF
+ * - idr[1]: SIDSIZE, SSIDSIZE
+ * - idr[3]: BBML, RIL
+ * - idr[5]: VAX, GRAN64K, GRAN16K, GRAN4K, DS
  *
  * S1P and COHACC are to be taken as 1 whatever the registers say. ATS is a
  * property of each device, see IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED. HTTU, BTM
@@ -268,12 +274,13 @@ enum iommu_hw_info_arm_smmuv3_flags {
  * CMD_ATC_INV. They act on the VM alone: the kernel puts in the VMID of the
  * virtual IOMMU and replaces a virtual StreamID by the physical one.
  *
- * Any other command, a field that the hardware does not have, a reserved bit or
- * a virtual StreamID without a virtual device fails with -EIO. entry_num then
- * is the index of that command: all before it are complete, none after it was
- * started. The return of the ioctl is the CMD_SYNC of the batch. Commands take
- * effect as if a CMD_SYNC stood wherever the order matters to a guest: a CFGI
- * before a TLBI before a CMD_ATC_INV.
+ * Any other command, a command or field that the hardware does not have, a
+ * reserved bit or a virtual StreamID without a virtual device fails with -EIO,
+ * except that ranges and levels work on any hardware. entry_num then is the
+ * index of that command: all before it are complete, none after it was started.
+ * The return of the ioctl is the CMD_SYNC of the batch. Commands take effect as
+ * if a CMD_SYNC stood wherever the order matters to a guest: a CFGI before a
+ * TLBI before a CMD_ATC_INV.
  *
  * The entry_len of &struct iommu_hwpt_invalidate is the size of this structure,
  * no more and no less. A CMD_ATC_INV for a device whose ATS is off succeeds and
