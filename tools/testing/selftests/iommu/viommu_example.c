@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a VMM calls to give its guest an SMMUv3, in the order of a VM's life
+ *
+ *	viommu_example /dev/vfio/devices/vfioN [MILLISECONDS]
+ *
+ * The device belongs to its vfio driver and is behind an SMMUv3 that can nest.
+ * There is no guest: its stream table entries and commands are made up. With the
+ * last of its entries in force the program waits, that long, for an event.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <linux/iommufd.h>
+#include <linux/vfio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+/* Where the guest has its memory, and as which StreamID it sees the device */
+#define RAM_IPA		0x40000000ULL
+#define RAM_SIZE	0x200000UL
+#define VSID		0x10ULL
+#define ASID		1ULL
+
+/* A guest's stream table entry: V and Config, and how it is to be read */
+#define STE_0_BYPASS	0x9ULL
+#define STE_0_S1	0xbULL
+#define STE_1_CACHED	0xd4ULL
+
+/* Its commands */
+#define CFGI_CD		(0x05ULL | VSID << 32)
+#define TLBI_NH_ASID	(0x11ULL | ASID << 48)
+#define CMD_SYNC	0x46ULL
+
+struct vm {
+	int iommufd;
+	int device;	/* the vfio cdev */
+	int events;	/* to read events from */
+	/* IDs of objects; s1 is for the STE that the guest wrote last */
+	__u32 dev, ioas, s2, viommu, bypass, vdevice, veventq, s1;
+};
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+/* An ioctl that has to succeed */
+#define CALL(fd, request, arg) \
+	(ioctl(fd, request, arg) < 0 ? die(#request) : (void)0)
+
+static void destroy(struct vm *vm, __u32 id)
+{
+	struct iommu_destroy destroy = { .size = sizeof(destroy), .id = id };
+
+	CALL(vm->iommufd, IOMMU_DESTROY, &destroy);
+}
+
+/* The guest's memory is in an IOAS, which needs no device */
+static void make_memory(struct vm *vm)
+{
+	struct iommu_ioas_alloc ioas = { .size = sizeof(ioas) };
+	struct iommu_ioas_map map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.length = RAM_SIZE,
+		.iova = RAM_IPA,
+	};
+	void *ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (ram == MAP_FAILED)
+		die("guest memory");
+	CALL(vm->iommufd, IOMMU_IOAS_ALLOC, &ioas);
+	vm->ioas = ioas.out_ioas_id;
+	map.ioas_id = vm->ioas;
+	map.user_va = (uintptr_t)ram;
+	CALL(vm->iommufd, IOMMU_IOAS_MAP, &map);
+}
+
+static void bind_device(struct vm *vm)
+{
+	struct vfio_device_bind_iommufd bind = {
+		.argsz = sizeof(bind),
+		.iommufd = vm->iommufd,
+	};
+	struct iommu_hw_info_arm_smmuv3 smmu = {};
+	struct iommu_hw_info info = {
+		.size = sizeof(info),
+		.flags = IOMMU_HW_INFO_FLAG_INPUT_TYPE,
+		.in_data_type = IOMMU_HW_INFO_TYPE_ARM_SMMUV3,
+		.data_len = sizeof(smmu),
+		.data_uptr = (uintptr_t)&smmu,
+	};
+
+	CALL(vm->device, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	vm->dev = bind.out_devid;
+	/* What the guest's SMMU can have at most */
+	info.dev_id = vm->dev;
+	CALL(vm->iommufd, IOMMU_GET_HW_INFO, &info);
+	printf("SMMU: IDR0 %#x IDR1 %#x\n", smmu.idr[0], smmu.idr[1]);
+}
+
+/* A page table that is what a guest's stream table entry asks for */
+static __u32 alloc_nested(struct vm *vm, __u64 word0, __u64 word1)
+{
+	struct iommu_hwpt_arm_smmuv3 ste = {
+		.ste = { htole64(word0), htole64(word1) },
+	};
+	struct iommu_hwpt_alloc hwpt = {
+		.size = sizeof(hwpt),
+		.dev_id = vm->dev,
+		.pt_id = vm->viommu,
+		.data_type = IOMMU_HWPT_DATA_ARM_SMMUV3,
+		.data_len = sizeof(ste),
+		.data_uptr = (uintptr_t)&ste,
+	};
+
+	CALL(vm->iommufd, IOMMU_HWPT_ALLOC, &hwpt);
+	return hwpt.out_hwpt_id;
+}
+
+/* Attach the device; what it was attached to is replaced, with no gap */
+static void attach(struct vm *vm, __u32 hwpt)
+{
+	struct vfio_device_attach_iommufd_pt attach = {
+		.argsz = sizeof(attach),
+		.pt_id = hwpt,
+	};
+
+	CALL(vm->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+}
+
+/* The stage 2, a vIOMMU on it, and what a guest's SMMU does while it is off */
+static void make_viommu(struct vm *vm)
+{
+	struct iommu_hwpt_alloc parent = {
+		.size = sizeof(parent),
+		.flags = IOMMU_HWPT_ALLOC_NEST_PARENT,
+		.dev_id = vm->dev,
+		.pt_id = vm->ioas,
+	};
+	struct iommu_viommu_alloc viommu = {
+		.size = sizeof(viommu),
+		.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
+		.dev_id = vm->dev,
+	};
+
+	CALL(vm->iommufd, IOMMU_HWPT_ALLOC, &parent);
+	vm->s2 = parent.out_hwpt_id;
+	viommu.hwpt_id = vm->s2;
+	CALL(vm->iommufd, IOMMU_VIOMMU_ALLOC, &viommu);
+	vm->viommu = viommu.out_viommu_id;
+	vm->bypass = alloc_nested(vm, STE_0_BYPASS, 0);
+	attach(vm, vm->bypass);
+}
+
+/* The guest turns its SMMU and its event queue on, and configures the stream */
+static void enable_stream(struct vm *vm)
+{
+	struct iommu_veventq_alloc veventq = {
+		.size = sizeof(veventq),
+		.viommu_id = vm->viommu,
+		.type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+		.veventq_depth = 64,
+	};
+	struct iommu_vdevice_alloc vdevice = {
+		.size = sizeof(vdevice),
+		.viommu_id = vm->viommu,
+		.dev_id = vm->dev,
+		.virt_id = VSID,
+	};
+
+	CALL(vm->iommufd, IOMMU_VEVENTQ_ALLOC, &veventq);
+	vm->veventq = veventq.out_veventq_id;
+	vm->events = veventq.out_veventq_fd;
+	CALL(vm->iommufd, IOMMU_VDEVICE_ALLOC, &vdevice);
+	vm->vdevice = vdevice.out_vdevice_id;
+}
+
+/* The guest has written a stream table entry and sent CMD_CFGI_STE for it */
+static void write_ste(struct vm *vm, __u64 word0, __u64 word1)
+{
+	__u32 old = vm->s1;
+
+	vm->s1 = alloc_nested(vm, word0, word1);
+	attach(vm, vm->s1);
+	if (old)
+		destroy(vm, old);
+}
+
+/* The guest has sent commands; returns how many are complete in hardware */
+static __u32 invalidate(struct vm *vm, __u32 num,
+			const struct iommu_viommu_arm_smmuv3_invalidate *cmds)
+{
+	struct iommu_hwpt_invalidate inv = {
+		.size = sizeof(inv),
+		.hwpt_id = vm->viommu,
+		.data_type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
+		.data_uptr = (uintptr_t)cmds,
+		.entry_len = sizeof(*cmds),
+		.entry_num = num,
+	};
+
+	/* EIO: the command behind those is the guest's mistake */
+	if (ioctl(vm->iommufd, IOMMU_HWPT_INVALIDATE, &inv) < 0 && errno != EIO)
+		die("IOMMU_HWPT_INVALIDATE");
+	return inv.entry_num;
+}
+
+static void send_commands(struct vm *vm)
+{
+	const struct iommu_viommu_arm_smmuv3_invalidate cmds[] = {
+		{ { htole64(CFGI_CD), 0 } },
+		{ { htole64(TLBI_NH_ASID), 0 } },
+		{ { htole64(CMD_SYNC), 0 } },
+	};
+
+	/* A batch ends ahead of a CMD_SYNC, which is not one to pass on */
+	if (invalidate(vm, 2, cmds) != 2 || invalidate(vm, 3, cmds) != 2) {
+		fprintf(stderr, "a wrong count of complete commands\n");
+		exit(1);
+	}
+	printf("commands complete: 2 of 2, 2 of 3\n");
+}
+
+static void read_events(struct vm *vm, int timeout)
+{
+	struct pollfd wait = { .fd = vm->events, .events = POLLIN };
+	struct {
+		struct iommufd_vevent_header header;
+		struct iommu_vevent_arm_smmuv3 event;
+	} records[16], *r = records;
+	ssize_t len;
+
+	printf("waiting %d ms for an event\n", timeout);
+	if (poll(&wait, 1, timeout) < 0)
+		die("poll");
+	len = read(vm->events, records, sizeof(records));
+	if (len < 0)
+		die("read");
+	for (; len >= (ssize_t)sizeof(*r); len -= sizeof(*r), r++)
+		printf("event %u: type %#x of StreamID %#x\n", r->header.sequence,
+		       (__u32)le64toh(r->event.evt[0]) & 0xff,
+		       (__u32)(le64toh(r->event.evt[0]) >> 32));
+	/* A header alone, the last thing that a read returns */
+	if (len && r->header.flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS)
+		printf("events up to %u are lost\n", r->header.sequence);
+}
+
+/* Backwards; a process that just exits leaves this to the kernel */
+static void take_apart(struct vm *vm)
+{
+	struct vfio_device_detach_iommufd_pt detach = { .argsz = sizeof(detach) };
+
+	attach(vm, vm->bypass);
+	destroy(vm, vm->s1);
+	destroy(vm, vm->vdevice);
+	if (close(vm->events))
+		die("close");
+	destroy(vm, vm->veventq);
+	CALL(vm->device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
+	destroy(vm, vm->bypass);
+	destroy(vm, vm->viommu);
+	destroy(vm, vm->s2);
+	destroy(vm, vm->ioas);
+	if (close(vm->device) || close(vm->iommufd))
+		die("close");
+	printf("taken apart\n");
+}
+
+int main(int argc, char **argv)
+{
+	struct vm vm = {};
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	vm.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	vm.device = open(argc > 1 ? argv[1] : "", O_RDWR | O_CLOEXEC);
+	if (vm.iommufd < 0 || vm.device < 0)
+		die("open /dev/iommu and a vfio device");
+	make_memory(&vm);
+	bind_device(&vm);
+	make_viommu(&vm);
+	enable_stream(&vm);
+	/* Its context descriptors are 0, here and then in the next page */
+	write_ste(&vm, STE_0_S1 | RAM_IPA, STE_1_CACHED);
+	write_ste(&vm, STE_0_S1 | (RAM_IPA + 0x1000), STE_1_CACHED);
+	send_commands(&vm);
+	read_events(&vm, argc > 2 ? atoi(argv[2]) : 0);
+	take_apart(&vm);
+	return 0;
+}
