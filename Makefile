@@ -12,6 +12,7 @@ help:
 	@echo 'make fold                edits made in build/linux back into the project'
 	@echo '                           STEP=name.patch  the step that base-file edits belong to'
 	@echo 'make series              the series as mail: build/series, proven with git am'
+	@echo 'make docs                the pages of Documentation/ as HTML: build/docs/html'
 	@echo 'make run                 boot a VMM on the board; VMM=qemu, SMMUS=1|2'
 	@echo 'make check               every test'
 	@echo 'make bench               what the ioctls cost, in instructions'
@@ -20,7 +21,7 @@ help:
 	@echo 'make clean               remove what was built, keep build/linux'
 	@echo 'make distclean           remove build/'
 
-tree fold image:
+tree fold image docs:
 	@tools/series/$@
 
 series:
@@ -33,9 +34,9 @@ kcsan:
 	@tools/testing/viommu/kselftest --config kcsan --only viommu --fixture race
 
 clean:
-	rm -rf build/out build/log build/series
+	rm -rf build/out build/log build/series build/docs
 
 distclean:
 	rm -rf build
 
-.PHONY: help tree fold image series run check bench kcsan clean distclean
+.PHONY: help tree fold image docs series run check bench kcsan clean distclean
