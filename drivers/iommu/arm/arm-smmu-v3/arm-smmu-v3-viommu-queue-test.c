@@ -102,6 +102,7 @@ static int queue_test_init(struct kunit *test)
 	unsigned int cpu = cpumask_first(cpu_online_mask);
 	unsigned int other = cpumask_any_but(cpu_online_mask, cpu);
 	struct arm_smmu_cmdq *cmdq;
+	unsigned long uaddr;
 	struct fake *fake;
 
 	/* Who waits for the queue does so with interrupts off */
@@ -136,11 +137,11 @@ static int queue_test_init(struct kunit *test)
 	fake_add_vdev(test, fake, 0, VSID_A, SID_A);
 	fake_add_vdev(test, fake, 1, VSID_B, SID_B);
 
-	fake->uptr = (u64 __user *)kunit_vm_mmap(test, NULL, 0,
-						 sizeof(fake->guest),
-						 PROT_READ | PROT_WRITE,
-						 MAP_ANONYMOUS | MAP_PRIVATE, 0);
-	KUNIT_ASSERT_NOT_NULL(test, fake->uptr);
+	uaddr = kunit_vm_mmap(test, NULL, 0, sizeof(fake->guest),
+			      PROT_READ | PROT_WRITE,
+			      MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	KUNIT_ASSERT_NE(test, uaddr, 0);
+	fake->uptr = (u64 __user *)uaddr;
 
 	KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(cpu)));
 	fake->thread = kthread_create(fake_smmu, fake, "fake-smmu");
