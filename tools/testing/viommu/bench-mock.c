@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <linux/iommufd.h>
 #include "iommufd_test.h"
+#include "bench.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define BATCH		1024
@@ -26,22 +27,6 @@ static void must(int rc, const char *what)
 		return;
 	printf("bench-mock: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static uint64_t now(void)
-{
-	uint64_t ticks;
-
-	asm volatile("isb; mrs %0, cntvct_el0; isb" : "=r"(ticks) :: "memory");
-	return ticks;
-}
-
-static double per_tick(void)
-{
-	uint64_t hz;
-
-	asm volatile("mrs %0, cntfrq_el0" : "=r"(hz));
-	return 1e9 / hz;
 }
 
 /* A new device, with vDEVICE @virt_id; the first makes the vIOMMU too */

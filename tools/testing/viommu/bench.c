@@ -15,6 +15,7 @@
 #include <linux/iommufd.h>
 #include <sys/ioctl.h>
 
+#include "bench.h"
 #include "edu-test-lib.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
@@ -24,23 +25,6 @@
 static struct vm vm;
 static struct edu edu;
 static cmd_t cmds[MAX_BATCH];
-
-static uint64_t now(void)
-{
-	uint64_t ticks;
-
-	asm volatile("isb; mrs %0, cntvct_el0; isb" : "=r"(ticks) :: "memory");
-	return ticks;
-}
-
-/* Instructions a tick, by the counter's frequency: -icount shift=0 is 1 GHz */
-static double per_tick(void)
-{
-	uint64_t hz;
-
-	asm volatile("mrs %0, cntfrq_el0" : "=r"(hz));
-	return 1e9 / hz;
-}
 
 static void must(int rc, const char *what)
 {
