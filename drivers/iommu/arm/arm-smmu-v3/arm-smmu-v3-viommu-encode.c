@@ -174,7 +174,8 @@ static u64 arm_smmu_vcmd_tlbi_all(u16 vmid)
 /**
  * arm_smmu_vcmd_repeat() - How often to send a TLBI without its range
  * @caps: What the hardware takes
- * @cmd: The guest's command, legal
+ * @cmd: The guest's command. For one that arm_smmu_vcmd_to_host() refuses the
+ *	 result means nothing.
  * @step: Bytes from one address to the next
  *
  * Where the hardware knows no ranges, a short one is sent an address at a time:
