@@ -58,25 +58,24 @@ static int iommufd_vdevice_link(struct iommufd_vdevice_obj *vobj,
 	if (idev->vdev)
 		return -EEXIST;
 
+	/* Takes the ID, but nobody finds anything there yet */
+	rc = xa_insert(&viommu->vdevs, vdev->virt_id, NULL, GFP_KERNEL_ACCOUNT);
+	if (rc)
+		return rc == -EBUSY ? -EEXIST : rc;
+
 	if (viommu->ops->vdevice_init) {
 		rc = viommu->ops->vdevice_init(vdev);
-		if (rc)
+		if (rc) {
+			xa_release(&viommu->vdevs, vdev->virt_id);
 			return rc;
+		}
 	}
 
-	/* On success nobody can look between the two tables */
+	/* Nobody can look between the two tables; nothing is allocated here */
 	xa_lock(&viommu->vdevs);
-	rc = __xa_insert(&viommu->vdevs, vdev->virt_id, vdev,
-			 GFP_KERNEL_ACCOUNT);
-	if (!rc)
-		rb_find_add(&vdev->node, &viommu->devs,
-			    iommufd_vdevice_cmp_node);
+	__xa_store(&viommu->vdevs, vdev->virt_id, vdev, GFP_NOWAIT);
+	rb_find_add(&vdev->node, &viommu->devs, iommufd_vdevice_cmp_node);
 	xa_unlock(&viommu->vdevs);
-	if (rc) {
-		if (viommu->ops->vdevice_release)
-			viommu->ops->vdevice_release(vdev);
-		return rc == -EBUSY ? -EEXIST : rc;
-	}
 
 	vobj->idev = idev;
 	idev->vdev = vobj;
