@@ -11,6 +11,7 @@
 #ifndef __LINUX_IOMMUFD_VIOMMU_H
 #define __LINUX_IOMMUFD_VIOMMU_H
 
+#include <linux/bits.h>
 #include <linux/container_of.h>
 #include <linux/list.h>
 #include <linux/rbtree_types.h>
@@ -19,12 +20,20 @@
 #include <linux/xarray.h>
 #include <uapi/linux/iommufd_viommu.h>
 
+struct attribute_group;
 struct device;
 struct iommu_device;
 struct iommu_domain;
 struct iommu_user_data;
 struct iommu_user_data_array;
 struct iommufd_viommu_ops;
+
+/*
+ * What &struct iommu_ops.viommu_caps says of an IOMMU: it nests a stage 1 of the
+ * guest in a stage 2; devices behind it may use ATS
+ */
+#define IOMMUFD_VIOMMU_CAP_NESTING	BIT(0)
+#define IOMMUFD_VIOMMU_CAP_ATS		BIT(1)
 
 /**
  * struct iommufd_viommu - A VM's slice of a physical IOMMU
@@ -33,13 +42,23 @@ struct iommufd_viommu_ops;
  * @parent: The stage 2 of the VM: a paging domain that the driver has allocated
  *          with IOMMU_HWPT_ALLOC_NEST_PARENT, not necessarily for @iommu_dev.
  *          The vIOMMU keeps it alive.
+ * @mmap_offset: Where user space finds the registers below by mmap() on the
+ *               iommufd, in bytes
+ * @mmio_base: Physical address of registers that the VM may have, on a page
+ *             boundary. Set in &iommufd_viommu_ops.init, with the next member, if
+ *             there are such registers.
+ * @mmio_length: Their length in bytes, a number of pages below 4 GiB; 0 for none
  *
- * The members are set before &iommufd_viommu_ops.init and do not change.
+ * But for the last two the members are set before &iommufd_viommu_ops.init and do
+ * not change.
  */
 struct iommufd_viommu {
 	const struct iommufd_viommu_ops *ops;
 	struct iommu_device *iommu_dev;
 	struct iommu_domain *parent;
+	u64 mmap_offset;
+	phys_addr_t mmio_base;
+	size_t mmio_length;
 
 	/* private: virtual ID to struct iommufd_vdevice; its lock guards devs */
 	struct xarray vdevs;
@@ -70,6 +89,27 @@ struct iommufd_vdevice {
 };
 
 /**
+ * struct iommufd_hw_queue - Guest memory that hardware reads as a queue
+ * @viommu: The vIOMMU, which the queue keeps alive
+ * @base: Physical address of the memory, which is contiguous and readable, and
+ *        stays from before &iommufd_viommu_ops.hw_queue_init until after
+ *        &iommufd_viommu_ops.hw_queue_release. On any byte.
+ * @length: Its length in bytes
+ * @type: The type, one of enum iommu_hw_queue_type
+ * @index: Which queue of this type it is; no other one of the vIOMMU has it
+ *
+ * The members are set before &iommufd_viommu_ops.hw_queue_init and do not
+ * change.
+ */
+struct iommufd_hw_queue {
+	struct iommufd_viommu *viommu;
+	phys_addr_t base;
+	size_t length;
+	u32 type;
+	u32 index;
+};
+
+/**
  * struct iommufd_veventq_type - One type of event that a vIOMMU can report
  * @type: The type, one of enum iommu_veventq_type
  * @payload_size: Size of its payload in bytes; 0 ends a table of types
@@ -86,11 +126,17 @@ struct iommufd_veventq_type {
  *               &struct iommufd_viommu; its alignment is at most that of u64
  * @vdevice_size: Size of the driver's structure that starts with a
  *                &struct iommufd_vdevice, or 0 if it has none
+ * @hw_queue_size: Size of the driver's structure that starts with a
+ *                 &struct iommufd_hw_queue; not used without @hw_queue_init
  * @veventq_types: The types of event that a VM can get, or NULL
+ * @hw_queues_ordered: A queue of index n needs one of index n - 1 of its type,
+ *                     which the core then keeps for as long
  * @supported: Can @dev, its IOMMU and the firmware do this type? Returns 0,
  *             -EOPNOTSUPP if not, or why that cannot be found out, such as
  *             -ENOMEM. Never -EINVAL, see @init. May be called for any device
  *             of the driver.
+ * @offered: Can at least one of the devices behind @iommu_dev have this type? For
+ *           user space that asks before it opens a device. If NULL, yes.
  * @init: Complete a new vIOMMU. @dev is one device behind the physical IOMMU.
  *        @user_data is NULL if there is none. Either completes or leaves
  *        nothing behind. Returns -EINVAL only if another nesting parent would
@@ -113,19 +159,32 @@ struct iommufd_veventq_type {
  *                virtual ID, -EOPNOTSUPP the device.
  * @vdevice_release: Undo @vdevice_init. No lookup finds the virtual device any
  *                   more and no lookup's lock section that found it lasts.
+ * @hw_queue_check: Can there be such a queue? -EOPNOTSUPP refuses the type,
+ *                  -EINVAL the index or the length. It bounds the length: nothing
+ *                  was allocated for the queue yet.
+ * @hw_queue_init: Let the hardware use a new queue. Either completes or leaves
+ *                 nothing behind. -EINVAL refuses its physical address.
+ * @hw_queue_release: Undo @hw_queue_init. Returns an error if the hardware may
+ *                    still read the memory, which then is never given to anybody
+ *                    else; everything else goes on as if it had stopped.
  *
- * @release and everything from @cache_invalidate on are optional. All are called
- * in process context and may sleep. @vdevice_init and @vdevice_release are
- * called with the iommufd group lock of the device held, so that they do not run
- * against an attach of the device; the others with no lock held.
+ * @offered, @release and everything from @cache_invalidate on are optional, the
+ * last three all together. All are called in process context and may sleep.
+ * @vdevice_init and @vdevice_release are called with the iommufd group lock of
+ * the device held, so that they do not run against an attach of the device;
+ * @hw_queue_init and @hw_queue_release with a lock of the vIOMMU, so that they do
+ * not run against each other; the others with no lock held.
  */
 struct iommufd_viommu_ops {
 	u32 type;
 	size_t viommu_size;
 	size_t vdevice_size;
+	size_t hw_queue_size;
 	const struct iommufd_veventq_type *veventq_types;
+	bool hw_queues_ordered;
 
 	int (*supported)(struct device *dev);
+	bool (*offered)(struct iommu_device *iommu_dev);
 	int (*init)(struct iommufd_viommu *viommu, struct device *dev,
 		    const struct iommu_user_data *user_data);
 	void (*release)(struct iommufd_viommu *viommu);
@@ -136,6 +195,10 @@ struct iommufd_viommu_ops {
 				struct iommu_user_data_array *array);
 	int (*vdevice_init)(struct iommufd_vdevice *vdev);
 	void (*vdevice_release)(struct iommufd_vdevice *vdev);
+	int (*hw_queue_check)(struct iommufd_viommu *viommu, u32 type,
+			      u32 index, u64 length);
+	int (*hw_queue_init)(struct iommufd_hw_queue *queue);
+	int (*hw_queue_release)(struct iommufd_hw_queue *queue);
 };
 
 /**
@@ -168,6 +231,8 @@ int iommufd_viommu_virt_id(struct iommufd_viommu *viommu, struct device *dev,
 			   u64 *virt_id);
 int iommufd_viommu_report_event(struct iommufd_viommu *viommu, u32 type,
 				const void *payload, size_t len);
+
+extern const struct attribute_group iommu_viommu_attr_group;
 #endif
 
 #endif /* __LINUX_IOMMUFD_VIOMMU_H */

@@ -57,6 +57,21 @@ TRACE_EVENT(iommufd_viommu_hwpt_alloc,
 		      __get_str(dev))
 );
 
+TRACE_EVENT(iommufd_hw_queue_alloc,
+	    TP_PROTO(u32 id, u32 viommu, u32 type, u32 index),
+	    TP_ARGS(id, viommu, type, index),
+	    TP_STRUCT__entry(__field(u32, id)
+			     __field(u32, viommu)
+			     __field(u32, type)
+			     __field(u32, index)),
+	    TP_fast_assign(__entry->id = id;
+			   __entry->viommu = viommu;
+			   __entry->type = type;
+			   __entry->index = index;),
+	    TP_printk("hw_queue=%u viommu=%u type=%#x index=%u", __entry->id,
+		      __entry->viommu, __entry->type, __entry->index)
+);
+
 TRACE_EVENT(iommufd_veventq_alloc,
 	    TP_PROTO(u32 id, u32 viommu, u32 type, u32 depth),
 	    TP_ARGS(id, viommu, type, depth),
@@ -94,6 +109,11 @@ DEFINE_EVENT(iommufd_viommu_destroy, iommufd_vdevice_destroy,
 );
 
 DEFINE_EVENT(iommufd_viommu_destroy, iommufd_viommu_hwpt_destroy,
+	     TP_PROTO(u32 id, u32 viommu),
+	     TP_ARGS(id, viommu)
+);
+
+DEFINE_EVENT(iommufd_viommu_destroy, iommufd_hw_queue_destroy,
 	     TP_PROTO(u32 id, u32 viommu),
 	     TP_ARGS(id, viommu)
 );

@@ -59,7 +59,13 @@ enum iommu_viommu_type {
  *   one, made for @dev_id, helps.
  * - ENOSPC: the physical IOMMU has no identity left for another slice.
  * - EBUSY on IOMMU_DESTROY: the object has children, that is nested HWPTs,
- *   virtual devices or event queues.
+ *   virtual devices, event queues or hardware queues, or its registers are
+ *   mapped.
+ *
+ * Some types have registers for the VM, and say in their data at which offset and
+ * length of the iommufd. mmap() of them takes that offset and that length, and
+ * fails with EINVAL if it is not MAP_SHARED, EPERM with PROT_EXEC, and ENXIO if
+ * there is no such region. They are mapped uncached.
  */
 struct iommu_viommu_alloc {
 	__u32 size;
@@ -170,6 +176,69 @@ struct iommu_veventq_alloc {
 #define IOMMU_VEVENTQ_ALLOC _IO(IOMMUFD_TYPE, IOMMUFD_CMD_VEVENTQ_ALLOC)
 
 /**
+ * enum iommu_hw_queue_type - HW Queue Type
+ * @IOMMU_HW_QUEUE_TYPE_DEFAULT: Reserved, refused
+ * @IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV: NVIDIA Tegra241 CMDQ-V virtual command
+ *                                      queue
+ */
+enum iommu_hw_queue_type {
+	IOMMU_HW_QUEUE_TYPE_DEFAULT = 0,
+	IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV = 1,
+};
+
+/**
+ * struct iommu_hw_queue_alloc - ioctl(IOMMU_HW_QUEUE_ALLOC)
+ * @size: sizeof(struct iommu_hw_queue_alloc)
+ * @flags: Must be 0
+ * @viommu_id: Virtual IOMMU ID to associate the queue with
+ * @type: Type of the queue, one of enum iommu_hw_queue_type
+ * @index: Which of the virtual IOMMU's queues of this type
+ * @out_hw_queue_id: Output hardware queue ID
+ * @nesting_parent_iova: Where the guest has the memory of the queue, in the IOAS
+ *                       of the nesting parent, in bytes
+ * @length: Length of that memory in bytes
+ *
+ * Let the hardware read a queue in guest memory by itself. The memory has to be
+ * contiguous in the host's memory, not only in the guest's: a VMM backs it with
+ * a huge page, and shows its guest a largest queue that fits in one.
+ *
+ * The memory is pinned, and IOMMU_IOAS_UNMAP of any mapping that it touches fails
+ * with EBUSY, for as long as the object exists.
+ *
+ * The queues of the type IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV are those of the
+ * virtual interface. They are allocated in the order of their index and destroyed
+ * in the opposite order. The length is a power of two, at least 32 and at most 16
+ * times 2^SMMU_IDR1.CMDQS, and the host's address a multiple of it. The guest
+ * enables the queue through the registers that the VMM has mapped for it.
+ *
+ * Errors beside the general ones:
+ *
+ * - EOPNOTSUPP: a flag, or a type that this virtual IOMMU does not have
+ * - EINVAL: a length of 0, an index, a length or an alignment that the hardware
+ *   does not have, or memory that is being unmapped
+ * - EOVERFLOW: memory beyond the end of the address space
+ * - EEXIST: there is a queue of this index
+ * - EIO: there is no queue of the index below, where the order matters
+ * - ENOENT: part of the memory is not mapped
+ * - EPERM: the memory is mapped without IOMMU_IOAS_MAP_READABLE
+ * - EFAULT: the memory is not contiguous in the host
+ * - EBUSY on IOMMU_DESTROY: there is a queue of the index above, where the order
+ *   matters
+ */
+struct iommu_hw_queue_alloc {
+	__u32 size;
+	__u32 flags;
+	__u32 viommu_id;
+	__u32 type;
+	__u32 index;
+	__u32 out_hw_queue_id;
+	__aligned_u64 nesting_parent_iova;
+	__aligned_u64 length;
+};
+
+#define IOMMU_HW_QUEUE_ALLOC _IO(IOMMUFD_TYPE, IOMMUFD_CMD_HW_QUEUE_ALLOC)
+
+/**
  * enum iommu_veventq_flag - Flags of struct iommufd_vevent_header
  * @IOMMU_VEVENTQ_FLAG_LOST_EVENTS: The queue was full and has lost events. No
  *                                  payload follows.
@@ -204,6 +273,67 @@ struct iommufd_vevent_header {
  */
 struct iommu_vevent_arm_smmuv3 {
 	__aligned_le64 evt[4];
+};
+
+/**
+ * struct iommu_viommu_tegra241_cmdqv - NVIDIA Tegra241 CMDQ-V virtual interface
+ *                                      (IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV)
+ * @out_vintf_mmap_offset: Output the offset for mmap() of the interface's page 0
+ * @out_vintf_mmap_length: Output the length for it, 64 KiB
+ *
+ * The virtual IOMMU is one of IOMMU_VIOMMU_TYPE_ARM_SMMUV3 with a virtual
+ * interface (VINTF) of the command queue extension: queues in guest memory that
+ * the hardware reads. Page 0 of the interface has the queues' indices, enable and
+ * error bits. A VMM maps it into its guest; the slots of queues that were not
+ * allocated are dead.
+ *
+ * The hardware takes from such a queue TLBI_NH_ASID, TLBI_NH_VA, ATC_INV and
+ * CMD_SYNC without a signal. The guest's driver knows that by the bit HYP_OWN of
+ * the interface's configuration, which the VMM must show as 0. What else the
+ * guest wants invalidated comes by IOMMU_HWPT_INVALIDATE, as for the other type.
+ *
+ * Each virtual device takes one of the interface's pairs of StreamIDs, of which
+ * &struct iommu_hw_info_tegra241_cmdqv tells how many there are: beyond that
+ * IOMMU_VDEVICE_ALLOC fails with ENOSPC, and with EINVAL for a virtual StreamID
+ * above 0xFFFFF. IOMMU_VIOMMU_ALLOC fails with ENOSPC if the hardware has no
+ * interface left, and with EINVAL if there is no such data.
+ */
+struct iommu_viommu_tegra241_cmdqv {
+	__aligned_u64 out_vintf_mmap_offset;
+	__aligned_u64 out_vintf_mmap_length;
+};
+
+/**
+ * struct iommu_vevent_tegra241_cmdqv - NVIDIA Tegra241 CMDQ-V error map
+ *                                      (IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV)
+ * @lvcmdq_err_map: Which queues of the interface have an error, little endian: bit
+ *                  i of word n is the queue of index 64 * n + i
+ *
+ * Reported whenever a queue gets an error. The guest finds it in the registers of
+ * the queue, and acknowledges it there.
+ */
+struct iommu_vevent_tegra241_cmdqv {
+	__aligned_le64 lvcmdq_err_map[2];
+};
+
+/**
+ * struct iommu_hw_info_tegra241_cmdqv - NVIDIA Tegra241 CMDQ-V hardware
+ *                                       information
+ *                                       (IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV)
+ * @flags: 0
+ * @version: Version of the extension
+ * @log2vcmdqs: Log2 of the number of queues of a virtual interface
+ * @log2vsids: Log2 of the number of its pairs of StreamIDs
+ * @__reserved: 0
+ *
+ * Comes only if it is asked for, by IOMMU_HW_INFO_FLAG_INPUT_TYPE.
+ */
+struct iommu_hw_info_tegra241_cmdqv {
+	__u32 flags;
+	__u8 version;
+	__u8 log2vcmdqs;
+	__u8 log2vsids;
+	__u8 __reserved;
 };
 
 /**

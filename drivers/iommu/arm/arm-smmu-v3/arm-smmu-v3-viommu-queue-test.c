@@ -197,7 +197,7 @@ static void invalidate(struct kunit *test, int ret, u32 done)
 	fake->sent = 0;
 	fake->taken = 0;
 	KUNIT_EXPECT_EQ(test, ret,
-			arm_smmu_viommu_types[0]->cache_invalidate(&fake->viommu.core,
+			arm_smmu_viommu_ops.cache_invalidate(&fake->viommu.core,
 								   &array));
 	KUNIT_EXPECT_EQ(test, done, array.entry_num);
 }

@@ -141,7 +141,7 @@ static const struct iommu_domain_ops arm_smmu_nested_ops = {
 	.free = arm_smmu_domain_nested_free,
 };
 
-static struct iommu_domain *
+struct iommu_domain *
 arm_smmu_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
 			     u32 flags, const struct iommu_user_data *user_data)
 {
@@ -522,8 +522,8 @@ static bool arm_smmu_viommu_tlbi(struct arm_smmu_viommu *viommu,
 	return true;
 }
 
-static int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
-					    struct iommu_user_data_array *array)
+int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
+				     struct iommu_user_data_array *array)
 {
 	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
 	u32 num = array->entry_num;
@@ -547,9 +547,8 @@ static int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 
 /* The objects */
 
-static int arm_smmu_viommu_supported(struct device *dev)
+static int arm_smmu_master_supported(struct arm_smmu_master *master)
 {
-	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
 	struct arm_smmu_device *smmu = master->smmu;
 
 	if (!(smmu->features & ARM_SMMU_FEAT_NESTING))
@@ -561,6 +560,42 @@ static int arm_smmu_viommu_supported(struct device *dev)
 	    !arm_smmu_master_canwbs(master))
 		return -EOPNOTSUPP;
 	return 0;
+}
+
+int arm_smmu_viommu_supported(struct device *dev)
+{
+	return arm_smmu_master_supported(dev_iommu_priv_get(dev));
+}
+
+u32 arm_smmu_viommu_caps(struct iommu_device *iommu)
+{
+	struct arm_smmu_device *smmu =
+		container_of(iommu, struct arm_smmu_device, iommu);
+	u32 caps = 0;
+
+	if (smmu->features & ARM_SMMU_FEAT_NESTING)
+		caps |= IOMMUFD_VIOMMU_CAP_NESTING;
+	if (smmu->features & ARM_SMMU_FEAT_ATS)
+		caps |= IOMMUFD_VIOMMU_CAP_ATS;
+	return caps;
+}
+
+bool arm_smmu_viommu_offered(struct iommu_device *iommu)
+{
+	struct arm_smmu_device *smmu =
+		container_of(iommu, struct arm_smmu_device, iommu);
+	struct arm_smmu_stream *stream;
+	struct rb_node *node;
+	bool offered = false;
+
+	mutex_lock(&smmu->streams_mutex);
+	for (node = rb_first(&smmu->streams); node && !offered;
+	     node = rb_next(node)) {
+		stream = rb_entry(node, struct arm_smmu_stream, node);
+		offered = !arm_smmu_master_supported(stream->master);
+	}
+	mutex_unlock(&smmu->streams_mutex);
+	return offered;
 }
 
 static void arm_smmu_viommu_init_caps(struct arm_smmu_viommu *viommu)
@@ -575,8 +610,8 @@ static void arm_smmu_viommu_init_caps(struct arm_smmu_viommu *viommu)
 	viommu->caps.ssid_bits = smmu->ssid_bits;
 }
 
-static int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
-				const struct iommu_user_data *user_data)
+int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
+			 const struct iommu_user_data *user_data)
 {
 	struct arm_smmu_domain *s2_parent = to_smmu_domain(core->parent);
 	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
@@ -602,14 +637,14 @@ static int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	return 0;
 }
 
-static void arm_smmu_viommu_release(struct iommufd_viommu *core)
+void arm_smmu_viommu_release(struct iommufd_viommu *core)
 {
 	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
 
 	arm_smmu_s2_use_del(viommu->s2_parent, &viommu->use);
 }
 
-static int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
+int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
 {
 	struct arm_smmu_vdevice *vdev =
 		container_of(core, struct arm_smmu_vdevice, core);
@@ -632,21 +667,17 @@ static const struct iommufd_veventq_type arm_smmu_veventq_types[] = {
 	{ }
 };
 
-static const struct iommufd_viommu_ops arm_smmu_viommu_ops = {
+const struct iommufd_viommu_ops arm_smmu_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
 	.viommu_size = sizeof(struct arm_smmu_viommu),
 	.vdevice_size = sizeof(struct arm_smmu_vdevice),
 	.veventq_types = arm_smmu_veventq_types,
 	.supported = arm_smmu_viommu_supported,
+	.offered = arm_smmu_viommu_offered,
 	.init = arm_smmu_viommu_init,
 	.release = arm_smmu_viommu_release,
 	.alloc_nested = arm_smmu_viommu_alloc_nested,
 	.cache_invalidate = arm_smmu_viommu_cache_invalidate,
 	.vdevice_init = arm_smmu_viommu_vdevice_init,
 };
-
-const struct iommufd_viommu_ops *const arm_smmu_viommu_types[] = {
-	&arm_smmu_viommu_ops,
-	NULL
-};
-EXPORT_SYMBOL_IF_KUNIT(arm_smmu_viommu_types);
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_viommu_ops);

@@ -111,6 +111,19 @@ to_smmu_nested_domain(struct iommu_domain *domain)
 	return container_of(domain, struct arm_smmu_nested_domain, domain);
 }
 
+/* What the types of vIOMMU on this driver share */
+int arm_smmu_viommu_supported(struct device *dev);
+bool arm_smmu_viommu_offered(struct iommu_device *iommu);
+int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
+			 const struct iommu_user_data *user_data);
+void arm_smmu_viommu_release(struct iommufd_viommu *core);
+struct iommu_domain *
+arm_smmu_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
+			     u32 flags, const struct iommu_user_data *user_data);
+int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
+				     struct iommu_user_data_array *array);
+int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core);
+
 int arm_smmu_s2_use_add(struct arm_smmu_domain *s2, struct arm_smmu_s2_use *use,
 			struct arm_smmu_device *smmu, bool nested);
 void arm_smmu_s2_use_del(struct arm_smmu_domain *s2,

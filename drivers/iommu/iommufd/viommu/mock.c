@@ -8,6 +8,9 @@
  *  - data of IOMMU_VIOMMU_ALLOC that comes back,
  *  - four cache entries a mock device, which a command invalidates by virtual
  *    ID and which IOMMU_TEST_OP_DEV_CHECK_CACHE compares,
+ *  - a page to map, which comes with the data of IOMMU_VIOMMU_ALLOC,
+ *  - two hardware queues, of which the second needs the first, and what is in
+ *    their memory, IOMMU_TEST_OP_HW_QUEUE_READ,
  *  - numbers of the objects that exist, IOMMU_TEST_OP_VIOMMU_COUNT,
  *  - failures to order, IOMMU_TEST_OP_VIOMMU_FAIL.
  *
@@ -18,6 +21,7 @@
  * must not run at the same time.
  */
 #include <linux/atomic.h>
+#include <linux/highmem.h>
 #include <linux/spinlock.h>
 #include <linux/uaccess.h>
 
@@ -28,10 +32,15 @@
  * struct mock_viommu - A vIOMMU
  * @core: The core's part
  * @nested: How many nested domains are on it
+ * @page: What user space can map, NULL without user data
+ * @hw_queues: Those that there are, by their index; under the lock that the core
+ *	       holds when it calls for one
  */
 struct mock_viommu {
 	struct iommufd_viommu core;
 	atomic_t nested;
+	struct page *page;
+	struct iommufd_hw_queue *hw_queues[MOCK_HW_QUEUE_NUM];
 };
 
 /**
@@ -47,6 +56,7 @@ struct mock_vdevice {
 static atomic_t mock_viommus;
 static atomic_t mock_vdevices;
 static atomic_t mock_nested_domains;
+static atomic_t mock_hw_queues;
 
 static struct mock_viommu *to_mock_viommu(struct iommufd_viommu *viommu)
 {
@@ -96,11 +106,38 @@ static int mock_viommu_supported(struct device *dev)
 	return mock_viommu_fail(MOCK_VIOMMU_FAIL_SUPPORTED);
 }
 
+static int mock_viommu_answer(struct iommufd_viommu *viommu,
+			      const struct iommu_user_data *user_data)
+{
+	struct mock_viommu *mock = to_mock_viommu(viommu);
+	struct iommu_viommu_selftest data;
+	int rc;
+
+	rc = iommu_copy_struct_from_user(&data, user_data,
+					 IOMMU_VIOMMU_TYPE_SELFTEST, out_data);
+	if (rc)
+		return rc;
+
+	mock->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!mock->page)
+		return -ENOMEM;
+	viommu->mmio_base = page_to_phys(mock->page);
+	viommu->mmio_length = PAGE_SIZE;
+
+	data.out_data = data.in_data;
+	data.out_mmap_offset = viommu->mmap_offset;
+	data.out_mmap_length = viommu->mmio_length;
+	if (copy_to_user(user_data->uptr, &data, user_data->len)) {
+		__free_page(mock->page);
+		return -EFAULT;
+	}
+	return 0;
+}
+
 static int mock_viommu_init_one(struct iommufd_viommu *viommu,
 				struct device *dev,
 				const struct iommu_user_data *user_data)
 {
-	struct iommu_viommu_selftest data;
 	int rc;
 
 	rc = mock_viommu_fail(MOCK_VIOMMU_FAIL_INIT);
@@ -109,16 +146,9 @@ static int mock_viommu_init_one(struct iommufd_viommu *viommu,
 	WARN_ON(viommu->iommu_dev != dev->iommu->iommu_dev);
 
 	if (user_data) {
-		rc = iommu_copy_struct_from_user(&data, user_data,
-						 IOMMU_VIOMMU_TYPE_SELFTEST,
-						 out_data);
+		rc = mock_viommu_answer(viommu, user_data);
 		if (rc)
 			return rc;
-		data.out_data = data.in_data;
-		data.out_mmap_offset = 0;
-		data.out_mmap_length = 0;
-		if (copy_to_user(user_data->uptr, &data, user_data->len))
-			return -EFAULT;
 	}
 
 	atomic_set(&to_mock_viommu(viommu)->nested, 0);
@@ -128,6 +158,14 @@ static int mock_viommu_init_one(struct iommufd_viommu *viommu,
 
 static void mock_viommu_release(struct iommufd_viommu *viommu)
 {
+	struct mock_viommu *mock = to_mock_viommu(viommu);
+	unsigned int i;
+
+	for (i = 0; i < MOCK_HW_QUEUE_NUM; i++)
+		WARN_ON(mock->hw_queues[i]);
+	/* Nobody has it mapped any more */
+	if (mock->page)
+		__free_page(mock->page);
 	WARN_ON(atomic_read(&to_mock_viommu(viommu)->nested));
 	WARN_ON(!xa_empty(&viommu->vdevs));
 	atomic_dec(&mock_viommus);
@@ -228,12 +266,13 @@ static int mock_viommu_cache_invalidate(struct iommufd_viommu *viommu,
 	return rc;
 }
 
-static bool mock_vdevice_is_found(struct iommufd_vdevice *vdev)
+/* Does the ID of the virtual device stand for one? */
+static bool mock_virt_id_is_found(struct iommufd_vdevice *vdev)
 {
 	bool found;
 
 	iommufd_viommu_lock_vdevs(vdev->viommu);
-	found = iommufd_viommu_find_vdevice(vdev->viommu, vdev->virt_id) == vdev;
+	found = iommufd_viommu_find_vdevice(vdev->viommu, vdev->virt_id);
 	iommufd_viommu_unlock_vdevs(vdev->viommu);
 	return found;
 }
@@ -246,7 +285,7 @@ static int mock_vdevice_init(struct iommufd_vdevice *vdev)
 	rc = mock_viommu_fail(MOCK_VIOMMU_FAIL_VDEVICE_INIT);
 	if (rc)
 		return rc;
-	WARN_ON(mock_vdevice_is_found(vdev));
+	WARN_ON(mock_virt_id_is_found(vdev));
 
 	/* A command has 32 bits for the ID */
 	if (vdev->virt_id > U32_MAX)
@@ -260,10 +299,47 @@ static void mock_vdevice_release(struct iommufd_vdevice *vdev)
 {
 	struct mock_vdevice *mock = container_of(vdev, struct mock_vdevice, core);
 
-	WARN_ON(mock_vdevice_is_found(vdev));
+	WARN_ON(mock_virt_id_is_found(vdev));
 	WARN_ON(mock->cache != mock_dev_cache(vdev->dev));
 	mock->cache = NULL;
 	atomic_dec(&mock_vdevices);
+}
+
+static int mock_hw_queue_check(struct iommufd_viommu *viommu, u32 type,
+			       u32 index, u64 length)
+{
+	if (type != IOMMU_HW_QUEUE_TYPE_SELFTEST)
+		return -EOPNOTSUPP;
+	if (index >= MOCK_HW_QUEUE_NUM || length > MOCK_HW_QUEUE_MAX_LENGTH)
+		return -EINVAL;
+	return 0;
+}
+
+static int mock_hw_queue_init(struct iommufd_hw_queue *queue)
+{
+	struct mock_viommu *mock = to_mock_viommu(queue->viommu);
+	int rc;
+
+	rc = mock_viommu_fail(MOCK_VIOMMU_FAIL_HW_QUEUE_INIT);
+	if (rc)
+		return rc;
+	WARN_ON(mock->hw_queues[queue->index]);
+	WARN_ON(queue->index && !mock->hw_queues[queue->index - 1]);
+	mock->hw_queues[queue->index] = queue;
+	atomic_inc(&mock_hw_queues);
+	return 0;
+}
+
+static int mock_hw_queue_release(struct iommufd_hw_queue *queue)
+{
+	struct mock_viommu *mock = to_mock_viommu(queue->viommu);
+
+	WARN_ON(mock->hw_queues[queue->index] != queue);
+	WARN_ON(queue->index + 1 < MOCK_HW_QUEUE_NUM &&
+		mock->hw_queues[queue->index + 1]);
+	mock->hw_queues[queue->index] = NULL;
+	atomic_dec(&mock_hw_queues);
+	return mock_viommu_fail(MOCK_VIOMMU_FAIL_HW_QUEUE_RELEASE);
 }
 
 static const struct iommufd_veventq_type mock_veventq_types[] = {
@@ -276,7 +352,9 @@ static const struct iommufd_viommu_ops mock_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_SELFTEST,
 	.viommu_size = sizeof(struct mock_viommu),
 	.vdevice_size = sizeof(struct mock_vdevice),
+	.hw_queue_size = sizeof(struct iommufd_hw_queue),
 	.veventq_types = mock_veventq_types,
+	.hw_queues_ordered = true,
 	.supported = mock_viommu_supported,
 	.init = mock_viommu_init_one,
 	.release = mock_viommu_release,
@@ -284,6 +362,9 @@ static const struct iommufd_viommu_ops mock_viommu_ops = {
 	.cache_invalidate = mock_viommu_cache_invalidate,
 	.vdevice_init = mock_vdevice_init,
 	.vdevice_release = mock_vdevice_release,
+	.hw_queue_check = mock_hw_queue_check,
+	.hw_queue_init = mock_hw_queue_init,
+	.hw_queue_release = mock_hw_queue_release,
 };
 
 const struct iommufd_viommu_ops *const mock_viommu_types[] = {
@@ -378,6 +459,32 @@ static int mock_vevent(struct iommufd_ucmd *ucmd, u32 dev_id)
 	return rc;
 }
 
+/* What the hardware would find in a queue */
+static int mock_hw_queue_read(struct iommufd_ucmd *ucmd)
+{
+	struct iommu_test_cmd *cmd = ucmd->cmd;
+	u64 offset = cmd->hw_queue_read.offset;
+	struct iommufd_hw_queue *queue;
+	struct iommufd_object *obj;
+	phys_addr_t phys;
+	int rc = -EINVAL;
+	void *addr;
+
+	obj = iommufd_get_object(ucmd->ictx, cmd->id, IOMMUFD_OBJ_HW_QUEUE);
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+	queue = &container_of(obj, struct iommufd_hw_queue_obj, obj)->queue;
+	if (offset < queue->length) {
+		phys = queue->base + offset;
+		addr = kmap_local_page(pfn_to_page(PHYS_PFN(phys)));
+		cmd->hw_queue_read.out_byte = *(u8 *)(addr + offset_in_page(phys));
+		kunmap_local(addr);
+		rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
+	}
+	iommufd_put_object(ucmd->ictx, obj);
+	return rc;
+}
+
 static int mock_viommu_count(struct iommufd_ucmd *ucmd)
 {
 	struct iommu_test_cmd *cmd = ucmd->cmd;
@@ -385,6 +492,7 @@ static int mock_viommu_count(struct iommufd_ucmd *ucmd)
 	cmd->viommu_count.out_viommus = atomic_read(&mock_viommus);
 	cmd->viommu_count.out_vdevices = atomic_read(&mock_vdevices);
 	cmd->viommu_count.out_nested = atomic_read(&mock_nested_domains);
+	cmd->viommu_count.out_hw_queues = atomic_read(&mock_hw_queues);
 	return iommufd_ucmd_respond(ucmd, sizeof(*cmd));
 }
 
@@ -403,11 +511,18 @@ int mock_viommu_test(struct iommufd_ucmd *ucmd)
 		return mock_viommu_order_failure(cmd->viommu_fail.call,
 						 cmd->viommu_fail.error,
 						 cmd->viommu_fail.skip);
+	case IOMMU_TEST_OP_HW_QUEUE_READ:
+		return mock_hw_queue_read(ucmd);
 	case IOMMU_TEST_OP_VIOMMU_COUNT:
 		return mock_viommu_count(ucmd);
 	default:
 		return -EOPNOTSUPP;
 	}
+}
+
+u32 mock_viommu_caps(struct iommu_device *iommu)
+{
+	return IOMMUFD_VIOMMU_CAP_NESTING;
 }
 
 /* Behind it are the devices with MOCK_FLAGS_DEVICE_SECOND_IOMMU */

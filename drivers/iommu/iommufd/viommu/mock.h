@@ -30,6 +30,7 @@ extern struct iommu_device mock_second_iommu;
 
 #ifdef CONFIG_IOMMUFD_VIOMMU
 extern const struct iommufd_viommu_ops *const mock_viommu_types[];
+u32 mock_viommu_caps(struct iommu_device *iommu);
 
 int mock_viommu_init(struct device *parent, const struct iommu_ops *ops);
 void mock_viommu_exit(void);

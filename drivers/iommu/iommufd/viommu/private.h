@@ -12,12 +12,16 @@
  * struct iommufd_viommu_obj - The object around a vIOMMU
  * @obj: The iommufd object; its users are the children
  * @hwpt: The nesting parent, which the object holds a user of
+ * @hw_queues: Of struct iommufd_hw_queue_obj
+ * @hw_queues_lock: Guards @hw_queues, see hw_queue.c
  * @viommu: What the driver sees. Last: the driver's structure starts here and
  *          goes on behind it.
  */
 struct iommufd_viommu_obj {
 	struct iommufd_object obj;
 	struct iommufd_hwpt_paging *hwpt;
+	struct list_head hw_queues;
+	struct mutex hw_queues_lock; /* guards hw_queues */
 	struct iommufd_viommu viommu;
 };
 
@@ -39,6 +43,23 @@ struct iommufd_vdevice_obj {
 };
 
 /**
+ * struct iommufd_hw_queue_obj - The object around a hardware queue
+ * @obj: The iommufd object; its user is the queue above it
+ * @item: In &iommufd_viommu_obj.hw_queues
+ * @lower: The queue with the next lower index, which this one holds a user of;
+ *	   NULL if it depends on none
+ * @iova: Where its memory is in the IOAS of the nesting parent
+ * @queue: What the driver sees. Last, as in struct iommufd_viommu_obj.
+ */
+struct iommufd_hw_queue_obj {
+	struct iommufd_object obj;
+	struct list_head item;
+	struct iommufd_hw_queue_obj *lower;
+	unsigned long iova;
+	struct iommufd_hw_queue queue;
+};
+
+/**
  * struct iommufd_veventq_obj - The object around a ring of events
  * @obj: The iommufd object
  * @ictx: The iommufd
@@ -55,6 +76,14 @@ struct iommufd_veventq_obj {
 	struct mutex read_lock; /* serializes readers */
 	struct iommufd_vevent_ring ring;
 };
+
+/* The region of a vIOMMU is found at its ID; a region is smaller than this */
+#define IOMMUFD_VIOMMU_MMAP_SHIFT	32
+
+int iommufd_pin_contig(struct io_pagetable *iopt, unsigned long iova,
+		       unsigned long length, phys_addr_t *phys);
+void iommufd_unpin_contig(struct io_pagetable *iopt, unsigned long iova,
+			  unsigned long length);
 
 static inline struct iommufd_viommu_obj *
 to_viommu_obj(struct iommufd_viommu *viommu)

@@ -14,5 +14,7 @@ EXPORT_TRACEPOINT_SYMBOL_GPL(iommufd_viommu_hwpt_alloc);
 EXPORT_TRACEPOINT_SYMBOL_GPL(iommufd_viommu_hwpt_destroy);
 EXPORT_TRACEPOINT_SYMBOL_GPL(iommufd_veventq_alloc);
 EXPORT_TRACEPOINT_SYMBOL_GPL(iommufd_veventq_destroy);
+EXPORT_TRACEPOINT_SYMBOL_GPL(iommufd_hw_queue_alloc);
+EXPORT_TRACEPOINT_SYMBOL_GPL(iommufd_hw_queue_destroy);
 EXPORT_TRACEPOINT_SYMBOL_GPL(iommufd_device_attach);
 EXPORT_TRACEPOINT_SYMBOL_GPL(iommufd_viommu_invalidate);

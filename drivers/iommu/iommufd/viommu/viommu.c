@@ -4,11 +4,13 @@
  *
  * Owns:	what the driver hangs on it (VMID and the like), the table of its
  *		virtual devices, a user of the nesting parent.
- * Held by:	its children, nested HWPTs, virtual devices and event queues, each
- *		one user. They find it without a lock: it cannot go before them.
+ * Held by:	its children, nested HWPTs, virtual devices, event queues and
+ *		hardware queues, each one user. They find it without a lock: it
+ *		cannot go before them. Also by each mapping of its registers.
  * Locks:	none of its own but that of the virtual device table, see
- *		vdevice.c, and that of the list of event queues, see report.c;
- *		everything else is constant once the object is visible.
+ *		vdevice.c, that of the list of event queues, see report.c, and
+ *		that of the list of hardware queues, see hw_queue.c; everything
+ *		else is constant once the object is visible.
  * Dies:	by IOMMU_DESTROY when it has no child (-EBUSY before), or when the
  *		iommufd is closed. It does not die with any device.
  */
@@ -44,6 +46,7 @@ void iommufd_viommu_destroy(struct iommufd_object *obj)
 
 	trace_iommufd_viommu_destroy(obj->id, obj->id);
 	WARN_ON(!xa_empty(&viommu->vdevs));
+	WARN_ON(!list_empty(&vobj->hw_queues));
 	if (viommu->ops->release)
 		viommu->ops->release(viommu);
 	xa_destroy(&viommu->vdevs);
@@ -72,6 +75,8 @@ iommufd_viommu_create(struct iommufd_ctx *ictx,
 		return ERR_CAST(obj);
 	vobj = container_of(obj, struct iommufd_viommu_obj, obj);
 	vobj->hwpt = hwpt;
+	INIT_LIST_HEAD(&vobj->hw_queues);
+	mutex_init(&vobj->hw_queues_lock);
 
 	viommu = &vobj->viommu;
 	viommu->ops = ops;
@@ -81,6 +86,7 @@ iommufd_viommu_create(struct iommufd_ctx *ictx,
 	viommu->devs = RB_ROOT;
 	INIT_LIST_HEAD(&viommu->vevents);
 	spin_lock_init(&viommu->vevents_lock);
+	viommu->mmap_offset = (u64)obj->id << IOMMUFD_VIOMMU_MMAP_SHIFT;
 
 	rc = ops->init(viommu, dev, user_data);
 	if (rc) {

@@ -348,6 +348,39 @@ TEST_F(viommu, nested_hwpt_has_its_own_cache)
 
 /* The type that needs no driver */
 
+/* What a reader learns before it opens anything */
+TEST_F(viommu, sysfs)
+{
+	static const struct {
+		const char *file, *text;
+	} expected[] = {
+		{ "types", "3735928559 0\n" },
+		{ "nesting", "1\n" },
+		{ "ats", "0\n" },
+		{ "max_pasid_log2", "0\n" },
+	};
+	char path[128], text[64];
+	unsigned int i;
+	ssize_t len;
+	int fd;
+
+	for (i = 0; i < ARRAY_SIZE(expected); i++) {
+		snprintf(path, sizeof(path),
+			 "/sys/class/iommu/iommufd_selftest_iommu.0/viommu/%s",
+			 expected[i].file);
+		fd = open(path, O_RDWR);
+		ASSERT_EQ(-1, fd);
+		ASSERT_EQ(EACCES, errno);
+		fd = open(path, O_RDONLY);
+		ASSERT_LE(0, fd);
+		len = read(fd, text, sizeof(text) - 1);
+		ASSERT_LT(0, len);
+		text[len] = '\0';
+		EXPECT_STREQ(expected[i].text, text);
+		close(fd);
+	}
+}
+
 TEST_F(viommu, default_type_alloc)
 {
 	char data[8] = "";
@@ -1240,6 +1273,64 @@ TEST_F(wrong, viommu_alloc)
 		WRONG(cmd.data_uptr, 1ULL << 63, -EFAULT),
 		WRONG(cmd.data_uptr, MEM(NONE), -EFAULT),
 		WRONG(cmd.data_uptr, MEM(RO), -EFAULT),
+	};
+
+	run_table(_metadata, &self->w, &c, table, ARRAY_SIZE(table));
+	run_sizes(_metadata, &self->w, &c);
+}
+
+TEST_F(wrong, hw_queue_alloc)
+{
+	size_t page = sysconf(_SC_PAGE_SIZE);
+	struct iommu_hw_queue_alloc cmd = {
+		.size = sizeof(cmd),
+		.viommu_id = self->vm.viommu,
+		.type = IOMMU_HW_QUEUE_TYPE_SELFTEST,
+		.nesting_parent_iova = MOCK_APERTURE_START,
+		.length = page,
+	};
+	const struct command c = {
+		.nr = IOMMU_HW_QUEUE_ALLOC,
+		.cmd = &cmd,
+		.size = sizeof(cmd),
+		.min = sizeof(cmd),
+		.out_id = &cmd.out_hw_queue_id,
+	};
+	const __u64 end = MOCK_APERTURE_START + vm_memory_size;
+	const struct wrong table[] = {
+		WRONG(cmd.size, sizeof(struct iommu_hw_queue_alloc), 0),
+		WRONG(cmd.flags, 1, -EOPNOTSUPP),
+		WRONG(cmd.flags, 1U << 31, -EOPNOTSUPP),
+		WRONG(cmd.viommu_id, NO_OBJECT, -ENOENT),
+		WRONG(cmd.viommu_id, OBJ(IOAS), -ENOENT),
+		WRONG(cmd.viommu_id, OBJ(DEV), -ENOENT),
+		WRONG(cmd.viommu_id, OBJ(S2), -ENOENT),
+		WRONG(cmd.viommu_id, OBJ(NESTED), -ENOENT),
+		WRONG(cmd.viommu_id, OBJ(VDEVICE), -ENOENT),
+		WRONG(cmd.type, IOMMU_HW_QUEUE_TYPE_DEFAULT, -EOPNOTSUPP),
+		WRONG(cmd.type, IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV, -EOPNOTSUPP),
+		WRONG(cmd.type, 0xffffffff, -EOPNOTSUPP),
+		WRONG(cmd.index, 1, -EIO),
+		WRONG(cmd.index, 2, -EINVAL),
+		WRONG(cmd.index, 0xffffffff, -EINVAL),
+		WRONG(cmd.out_hw_queue_id, 0xffffffff, 0),
+		WRONG(cmd.length, 0, -EINVAL),
+		WRONG(cmd.length, 1, 0),
+		WRONG(cmd.length, MOCK_HW_QUEUE_MAX_LENGTH + 1, -EINVAL),
+		WRONG(cmd.length, 1ULL << 40, -EINVAL),
+		WRONG(cmd.length, 0x7fffffffffffffff, -EINVAL),
+		WRONG(cmd.length, -(__u64)MOCK_APERTURE_START, -EINVAL),
+		WRONG(cmd.length, 1 - (__u64)MOCK_APERTURE_START, -EOVERFLOW),
+		WRONG(cmd.length, 0xffffffffffffffff, -EOVERFLOW),
+		WRONG(cmd.nesting_parent_iova, 0, -ENOENT),
+		WRONG(cmd.nesting_parent_iova, MOCK_APERTURE_START - 1, -ENOENT),
+		WRONG(cmd.nesting_parent_iova, end - page, 0),
+		WRONG(cmd.nesting_parent_iova, end - page + 1, -ENOENT),
+		WRONG(cmd.nesting_parent_iova, end - 1, -ENOENT),
+		WRONG(cmd.nesting_parent_iova, end, -ENOENT),
+		WRONG(cmd.nesting_parent_iova, -page, -ENOENT),
+		WRONG(cmd.nesting_parent_iova, 1 - page, -EOVERFLOW),
+		WRONG(cmd.nesting_parent_iova, 0xffffffffffffffff, -EOVERFLOW),
 	};
 
 	run_table(_metadata, &self->w, &c, table, ARRAY_SIZE(table));

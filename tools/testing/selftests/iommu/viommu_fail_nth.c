@@ -95,6 +95,8 @@ struct step_vm {
 	int fault_fd;
 	__u32 queue;
 	int event_fd;
+	__u32 mapped_viommu;
+	__u64 map_offset;
 };
 
 FIXTURE(fail_nth)
@@ -110,11 +112,14 @@ FIXTURE(fail_nth)
 #define WITH_ATTACHED 8
 /* With two events in it */
 #define WITH_EVENTS 16
+/* A vIOMMU whose registers can be mapped */
+#define WITH_REGION 32
 
 typedef int (*step_fn)(struct step_vm *s);
 
 static int step_prepare(struct step_vm *s, unsigned int with)
 {
+	struct iommu_viommu_selftest data = {};
 	struct vm *vm = &s->vm;
 	int rc;
 
@@ -123,6 +128,7 @@ static int step_prepare(struct step_vm *s, unsigned int with)
 	s->vdevice = 0;
 	s->fault = 0;
 	s->queue = 0;
+	s->mapped_viommu = 0;
 	rc = vm_open(vm);
 	if (!rc && with & WITH_VDEVICE)
 		rc = vdevice_alloc(vm->fd, vm->viommu, vm->dev, VIRT_ID,
@@ -141,6 +147,10 @@ static int step_prepare(struct step_vm *s, unsigned int with)
 		rc = mock_trigger_vevent(vm->fd, vm->dev);
 	if (!rc && with & WITH_EVENTS)
 		rc = mock_trigger_vevent(vm->fd, vm->dev);
+	if (!rc && with & WITH_REGION)
+		rc = viommu_alloc(vm->fd, vm->dev, vm->s2, &data,
+				  &s->mapped_viommu);
+	s->map_offset = data.out_mmap_offset;
 	return rc;
 }
 
@@ -166,6 +176,8 @@ static int step_clean(struct step_vm *s)
 	}
 	if (!rc && s->vdevice)
 		rc = destroy(vm->fd, s->vdevice);
+	if (!rc && s->mapped_viommu)
+		rc = destroy(vm->fd, s->mapped_viommu);
 	if (!rc && !vm->stdev) {
 		/* It was unplugged, but something must be there to destroy */
 		rc = mock_plug(vm->fd, vm->ioas, 0, &vm->stdev, &vm->dev);
@@ -304,6 +316,57 @@ static int step_vdevice_alloc_sparse(struct step_vm *s)
 TEST_F(fail_nth, vdevice_alloc_sparse)
 {
 	sweep(_metadata, self->nth_fd, &self->s, step_vdevice_alloc_sparse, 0);
+}
+
+static int step_hw_queue_alloc(struct step_vm *s)
+{
+	__u32 id = 0;
+	int rc = hw_queue_alloc(s->vm.fd, s->vm.viommu, s->num,
+				MOCK_APERTURE_START, 64, &id);
+
+	return made(s, rc, id);
+}
+
+TEST_F(fail_nth, hw_queue_alloc)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_hw_queue_alloc, 0);
+}
+
+/* With one below it */
+static int step_hw_queue_alloc_two(struct step_vm *s)
+{
+	int rc = s->num ? 0 : step_hw_queue_alloc(s);
+
+	if (!rc)
+		rc = step_hw_queue_alloc(s);
+	/* All or nothing */
+	if (rc && s->num)
+		destroy(s->vm.fd, s->id[--s->num]);
+	return rc;
+}
+
+TEST_F(fail_nth, hw_queue_alloc_two)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_hw_queue_alloc_two, 0);
+}
+
+static int step_map(struct step_vm *s)
+{
+	size_t length = sysconf(_SC_PAGE_SIZE);
+	void *map;
+
+	map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, s->vm.fd,
+		   s->map_offset);
+	if (map == MAP_FAILED)
+		return -errno;
+	while (munmap(map, length))
+		;
+	return 0;
+}
+
+TEST_F(fail_nth, map)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_map, WITH_REGION);
 }
 
 static int step_nested_alloc(struct step_vm *s)

@@ -80,19 +80,26 @@ static __u32 next_id(int fd)
 	return id;
 }
 
-static int ioas_map_memory(int fd, __u32 ioas)
+static int ioas_map(int fd, __u32 ioas, __u32 flags, const void *memory,
+		    __u64 length, __u64 iova)
 {
 	struct iommu_ioas_map cmd = {
 		.size = sizeof(cmd),
-		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
-			 IOMMU_IOAS_MAP_WRITEABLE,
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | flags,
 		.ioas_id = ioas,
-		.user_va = (uintptr_t)vm_memory,
-		.length = vm_memory_size,
-		.iova = MOCK_APERTURE_START,
+		.user_va = (uintptr_t)memory,
+		.length = length,
+		.iova = iova,
 	};
 
 	return iommufd_ioctl(fd, IOMMU_IOAS_MAP, &cmd);
+}
+
+static int ioas_map_memory(int fd, __u32 ioas)
+{
+	return ioas_map(fd, ioas,
+			IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE,
+			vm_memory, vm_memory_size, MOCK_APERTURE_START);
 }
 
 static int fault_queue_alloc(int fd, __u32 *id, int *fault_fd)
@@ -209,6 +216,24 @@ static int veventq_alloc(int fd, __u32 viommu, __u32 depth, __u32 *id,
 		*id = cmd.out_veventq_id;
 		*event_fd = cmd.out_veventq_fd;
 	}
+	return rc;
+}
+
+static int hw_queue_alloc(int fd, __u32 viommu, __u32 index, __u64 iova,
+			  __u64 length, __u32 *id)
+{
+	struct iommu_hw_queue_alloc cmd = {
+		.size = sizeof(cmd),
+		.viommu_id = viommu,
+		.type = IOMMU_HW_QUEUE_TYPE_SELFTEST,
+		.index = index,
+		.nesting_parent_iova = iova,
+		.length = length,
+	};
+	int rc = iommufd_ioctl(fd, IOMMU_HW_QUEUE_ALLOC, &cmd);
+
+	if (!rc)
+		*id = cmd.out_hw_queue_id;
 	return rc;
 }
 
@@ -334,9 +359,13 @@ static int mock_fail(int fd, __u32 call, __u32 error, __u32 skip)
 	return iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd);
 }
 
-/* What the mock driver holds, in one number: vIOMMUs, vDEVICEs, nested HWPTs */
+/*
+ * What the mock driver holds, in one number: vIOMMUs, vDEVICEs, nested HWPTs; and
+ * hardware queues, which are added
+ */
 #define HELD(viommus, vdevices, nested) \
 	((viommus) << 20 | (vdevices) << 10 | (nested))
+#define HELD_HW_QUEUES(num) ((num) << 28)
 
 static int mock_held(int fd)
 {
@@ -348,7 +377,8 @@ static int mock_held(int fd)
 	if (iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd))
 		return -1;
 	return HELD(cmd.viommu_count.out_viommus, cmd.viommu_count.out_vdevices,
-		    cmd.viommu_count.out_nested);
+		    cmd.viommu_count.out_nested) +
+	       HELD_HW_QUEUES(cmd.viommu_count.out_hw_queues);
 }
 
 static unsigned long vm_pinned_kb(void)

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mmap() on the iommufd: registers that a vIOMMU gives to its VM
+ *
+ * A vIOMMU has at most one such region, which is there from the driver's init
+ * on and does not change. Where it is found follows from the ID of the object,
+ * so there is nothing to keep, and only who could name the object in another
+ * call finds it: not before it is complete, not after it is gone.
+ *
+ * Each VMA is a user of the vIOMMU. The VMA also keeps the file, so no iommufd
+ * is closed with a region mapped.
+ */
+#include <linux/mm.h>
+
+#include "private.h"
+
+static void iommufd_viommu_vma_open(struct vm_area_struct *vma)
+{
+	struct iommufd_viommu_obj *vobj = vma->vm_private_data;
+
+	refcount_inc(&vobj->obj.users);
+}
+
+static void iommufd_viommu_vma_close(struct vm_area_struct *vma)
+{
+	struct iommufd_viommu_obj *vobj = vma->vm_private_data;
+
+	refcount_dec(&vobj->obj.users);
+}
+
+/* A part of a region cannot be mapped, so none is left by unmapping the rest */
+static int iommufd_viommu_vma_may_split(struct vm_area_struct *vma,
+					unsigned long addr)
+{
+	return -EINVAL;
+}
+
+static const struct vm_operations_struct iommufd_viommu_vma_ops = {
+	.open = iommufd_viommu_vma_open,
+	.close = iommufd_viommu_vma_close,
+	.may_split = iommufd_viommu_vma_may_split,
+};
+
+int iommufd_fops_mmap(struct file *filp, struct vm_area_struct *vma)
+{
+	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
+	struct iommufd_ctx *ictx = filp->private_data;
+	struct iommufd_viommu_obj *vobj;
+	struct iommufd_object *obj;
+	int rc;
+
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EPERM;
+
+	obj = iommufd_get_object(ictx, offset >> IOMMUFD_VIOMMU_MMAP_SHIFT,
+				 IOMMUFD_OBJ_VIOMMU);
+	if (IS_ERR(obj))
+		return -ENXIO;
+	vobj = container_of(obj, struct iommufd_viommu_obj, obj);
+	if (!vobj->viommu.mmio_length || offset != vobj->viommu.mmap_offset ||
+	    vma->vm_end - vma->vm_start != vobj->viommu.mmio_length) {
+		rc = -ENXIO;
+		goto out_put;
+	}
+
+	vm_flags_clear(vma, VM_MAYEXEC);
+	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	vma->vm_private_data = vobj;
+	vma->vm_ops = &iommufd_viommu_vma_ops;
+	rc = io_remap_pfn_range(vma, vma->vm_start,
+				PHYS_PFN(vobj->viommu.mmio_base),
+				vobj->viommu.mmio_length, vma->vm_page_prot);
+	if (!rc)
+		iommufd_viommu_vma_open(vma);
+
+out_put:
+	iommufd_put_object(ictx, obj);
+	return rc;
+}

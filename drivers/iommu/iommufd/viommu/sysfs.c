@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an IOMMU can do for vIOMMUs, in its directory of the iommu class
+ *
+ * Owns nothing: each attribute asks the driver when it is read. A reader keeps
+ * the IOMMU, whose removal waits for it. Documented in
+ * Documentation/ABI/testing/sysfs-class-iommu-viommu.
+ */
+#include <linux/device.h>
+#include <linux/iommu.h>
+#include <linux/iommufd_viommu.h>
+#include <linux/log2.h>
+#include <linux/sysfs.h>
+
+#include "../../iommu-priv.h"
+
+/* NULL for a moment when the IOMMU comes or goes */
+static const struct iommu_ops *iommu_viommu_ops(struct iommu_device *iommu)
+{
+	return iommu ? READ_ONCE(iommu->ops) : NULL;
+}
+
+static u32 iommu_viommu_caps(struct iommu_device *iommu)
+{
+	const struct iommu_ops *ops = iommu_viommu_ops(iommu);
+
+	return ops && ops->viommu_caps ? ops->viommu_caps(iommu) : 0;
+}
+
+static ssize_t nesting_show(struct device *dev, struct device_attribute *attr,
+			    char *buf)
+{
+	u32 caps = iommu_viommu_caps(dev_get_drvdata(dev));
+
+	return sysfs_emit(buf, "%d\n", !!(caps & IOMMUFD_VIOMMU_CAP_NESTING));
+}
+static DEVICE_ATTR_RO(nesting);
+
+static ssize_t ats_show(struct device *dev, struct device_attribute *attr,
+			char *buf)
+{
+	u32 caps = iommu_viommu_caps(dev_get_drvdata(dev));
+
+	return sysfs_emit(buf, "%d\n", !!(caps & IOMMUFD_VIOMMU_CAP_ATS));
+}
+static DEVICE_ATTR_RO(ats);
+
+static ssize_t max_pasid_log2_show(struct device *dev,
+				   struct device_attribute *attr, char *buf)
+{
+	struct iommu_device *iommu = dev_get_drvdata(dev);
+	u32 max_pasids = iommu ? iommu->max_pasids : 0;
+
+	return sysfs_emit(buf, "%d\n", max_pasids ? ilog2(max_pasids) : 0);
+}
+static DEVICE_ATTR_RO(max_pasid_log2);
+
+static ssize_t types_show(struct device *dev, struct device_attribute *attr,
+			  char *buf)
+{
+	struct iommu_device *iommu = dev_get_drvdata(dev);
+	const struct iommufd_viommu_ops *const *type;
+	int len = 0;
+
+	if (!(iommu_viommu_caps(iommu) & IOMMUFD_VIOMMU_CAP_NESTING))
+		return sysfs_emit(buf, "\n");
+
+	type = iommu_viommu_ops(iommu)->viommu_types;
+	if (!type)
+		return sysfs_emit(buf, "%u\n", IOMMU_VIOMMU_TYPE_DEFAULT);
+	for (; *type; type++)
+		if (!(*type)->offered || (*type)->offered(iommu))
+			len += sysfs_emit_at(buf, len, "%s%u", len ? " " : "",
+					     (*type)->type);
+	return len + sysfs_emit_at(buf, len, "\n");
+}
+static DEVICE_ATTR_RO(types);
+
+static struct attribute *iommu_viommu_attrs[] = {
+	&dev_attr_ats.attr,
+	&dev_attr_max_pasid_log2.attr,
+	&dev_attr_nesting.attr,
+	&dev_attr_types.attr,
+	NULL
+};
+
+/* Of each IOMMU, see ../../iommu-sysfs.c */
+const struct attribute_group iommu_viommu_attr_group = {
+	.name = "viommu",
+	.attrs = iommu_viommu_attrs,
+};
