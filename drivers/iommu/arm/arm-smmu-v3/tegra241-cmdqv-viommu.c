@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vIOMMU on the Tegra241 CMDQ-V: a slice of an SMMUv3, and a VINTF
+ *
+ *	tegra241_viommu
+ *		::smmu    an SMMUv3 vIOMMU in all else
+ *		::vintf   <---  tegra241_cmdqv::vintfs, for the interrupt handler
+ *		::sids    the pairs of StreamIDs that are taken
+ *
+ * Owns:	the VINTF; a virtual device owns a pair of StreamIDs, a hardware
+ *		queue an LVCMDQ.
+ * Held by:	its mappings in user space, beside what holds every vIOMMU: while
+ *		there is one the guest writes to page 0 of the VINTF when it likes.
+ * Locks:	the core serializes hardware queues, with each other and with the end
+ *		of the vIOMMU; ::sids has its own. The interrupt handler takes none,
+ *		and is waited for before the VINTF goes.
+ * Dies:	see the core. A VINTF is given back with its queues empty, without a
+ *		base and not allocated, and without StreamIDs; one that does not
+ *		stop is never given back.
+ *
+ * What the hardware does is known from other drivers for it and from what is said
+ * of it in public; there is no manual. It substitutes the VMID of the VINTF in
+ * the commands of a guest, or refuses a different one: either is safe.
+ */
+#include <linux/interrupt.h>
+#include <linux/iommu.h>
+#include <linux/iommufd_viommu.h>
+#include <linux/log2.h>
+#include <linux/uaccess.h>
+
+#include "arm-smmu-v3-viommu.h"
+#include "tegra241-cmdqv.h"
+
+/* LOG2SIZE of a queue of this many bytes, which holds commands of 16 bytes */
+#define VCMDQ_MIN_LENGTH	(2 * CMDQ_ENT_DWORDS * sizeof(u64))
+#define VCMDQ_BASE(_addr, _length) \
+	((u64)(_addr) | FIELD_PREP(VCMDQ_LOG2SIZE, ilog2(_length) - 4))
+
+/**
+ * struct tegra241_viommu - A VM's slice of an SMMU with a VINTF
+ * @smmu: What is as in every SMMUv3 vIOMMU, must be first
+ * @vintf: The VINTF
+ * @sids: The pairs of StreamIDs that are taken
+ * @parking: An empty page, the base of a queue without memory of the guest
+ * @used: Queues below this index have been allocated
+ * @dead: The VINTF was disabled to stop one of its queues
+ * @stuck: And did not stop
+ * @vcmdq: For the last look at the queues
+ */
+struct tegra241_viommu {
+	struct arm_smmu_viommu smmu;
+	struct tegra241_vintf vintf;
+	struct ida sids;
+	unsigned long parking;
+	u16 used;
+	bool dead;
+	bool stuck;
+	struct tegra241_vcmdq vcmdq;
+};
+
+/**
+ * struct tegra241_vdevice - A device that a VM's queues can name
+ * @smmu: What is as in every SMMUv3 vIOMMU, must be first
+ * @sidx: Its pair of StreamIDs
+ */
+struct tegra241_vdevice {
+	struct arm_smmu_vdevice smmu;
+	int sidx;
+};
+
+/**
+ * struct tegra241_hw_queue - A queue in memory of the guest
+ * @core: The core's part, must be first
+ * @vcmdq: Its registers
+ */
+struct tegra241_hw_queue {
+	struct iommufd_hw_queue core;
+	struct tegra241_vcmdq vcmdq;
+};
+
+static struct tegra241_viommu *to_tegra_viommu(struct iommufd_viommu *core)
+{
+	return container_of(core, struct tegra241_viommu, smmu.core);
+}
+
+static struct tegra241_hw_queue *to_tegra_queue(struct iommufd_hw_queue *core)
+{
+	return container_of(core, struct tegra241_hw_queue, core);
+}
+
+/* Hardware queues */
+
+static int tegra241_hw_queue_check(struct iommufd_viommu *core, u32 type,
+				   u32 index, u64 length)
+{
+	struct tegra241_cmdqv *cmdqv = to_tegra_viommu(core)->vintf.cmdqv;
+	u32 cmdqs = FIELD_GET(IDR1_CMDQS,
+			      readl_relaxed(cmdqv->smmu.base + ARM_SMMU_IDR1));
+
+	if (type != IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV)
+		return -EOPNOTSUPP;
+	if (index >= cmdqv->num_lvcmdqs_per_vintf)
+		return -EINVAL;
+	if (!is_power_of_2(length) || length < VCMDQ_MIN_LENGTH ||
+	    length > (u64)CMDQ_ENT_DWORDS * sizeof(u64) << cmdqs)
+		return -EINVAL;
+	return 0;
+}
+
+/* Empty, and on memory that nothing is in, whatever the guest writes now */
+static void tegra241_vcmdq_park(struct tegra241_viommu *viommu,
+				struct tegra241_vcmdq *vcmdq)
+{
+	phys_addr_t parking = virt_to_phys((void *)viommu->parking);
+
+	writeq(VCMDQ_BASE(parking, VCMDQ_MIN_LENGTH),
+	       REG_VCMDQ_PAGE1(vcmdq, BASE));
+	writeq(0, REG_VCMDQ_PAGE1(vcmdq, CONS_INDX_BASE));
+}
+
+static void tegra241_vcmdq_clear(struct tegra241_vcmdq *vcmdq)
+{
+	writel(0, REG_VCMDQ_PAGE0(vcmdq, PROD));
+	writel(0, REG_VCMDQ_PAGE0(vcmdq, CONS));
+	writel(readl(REG_VCMDQ_PAGE0(vcmdq, GERROR)),
+	       REG_VCMDQ_PAGE0(vcmdq, GERRORN));
+}
+
+/*
+ * Take the memory away from a queue. The guest may enable it at any moment while
+ * the slot is alive: before the new base is written, which shows in the status
+ * after that, or later, when there is nothing to find any more. A guest that does
+ * the former loses its VINTF, which it has no hand on.
+ */
+static int tegra241_vcmdq_stop(struct tegra241_viommu *viommu,
+			       struct tegra241_vcmdq *vcmdq)
+{
+	if (!tegra241_vcmdq_write_config(vcmdq, 0)) {
+		tegra241_vcmdq_park(viommu, vcmdq);
+		if (!(readl(REG_VCMDQ_PAGE0(vcmdq, STATUS)) & VCMDQ_ENABLED))
+			return 0;
+	}
+
+	viommu->dead = true;
+	if (tegra241_vintf_write_config(&viommu->vintf, 0)) {
+		viommu->stuck = true;
+		return -ETIMEDOUT;
+	}
+	tegra241_vcmdq_park(viommu, vcmdq);
+	return 0;
+}
+
+static int tegra241_hw_queue_release(struct iommufd_hw_queue *core)
+{
+	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
+	struct tegra241_vcmdq *vcmdq = &to_tegra_queue(core)->vcmdq;
+	int ret;
+
+	ret = tegra241_vcmdq_stop(viommu, vcmdq);
+	if (ret)
+		return ret;
+	tegra241_cmdqv_flush(viommu->vintf.cmdqv);
+	tegra241_vcmdq_clear(vcmdq);
+	tegra241_vcmdq_set_allocated(vcmdq, false);
+	return 0;
+}
+
+static int tegra241_hw_queue_init(struct iommufd_hw_queue *core)
+{
+	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
+	struct tegra241_vcmdq *vcmdq = &to_tegra_queue(core)->vcmdq;
+	int ret;
+
+	if ((core->base & ~VCMDQ_ADDR) || !IS_ALIGNED(core->base, core->length))
+		return -EINVAL;
+	if (viommu->dead)
+		return -EIO;
+
+	tegra241_vintf_init_lvcmdq(&viommu->vintf, core->index, vcmdq);
+	viommu->used = max_t(u16, viommu->used, core->index + 1);
+	tegra241_vcmdq_set_allocated(vcmdq, true);
+
+	/* The guest reaches it from here on */
+	ret = tegra241_vcmdq_stop(viommu, vcmdq);
+	if (ret)
+		return ret;
+	if (viommu->dead) {
+		tegra241_vcmdq_set_allocated(vcmdq, false);
+		return -EIO;
+	}
+	tegra241_vcmdq_clear(vcmdq);
+	writeq(VCMDQ_BASE(core->base, core->length),
+	       REG_VCMDQ_PAGE1(vcmdq, BASE));
+	return 0;
+}
+
+/* Virtual devices */
+
+static int tegra241_vdevice_init(struct iommufd_vdevice *core)
+{
+	struct tegra241_vdevice *vdev =
+		container_of(core, struct tegra241_vdevice, smmu.core);
+	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
+	struct tegra241_vintf *vintf = &viommu->vintf;
+	int ret;
+
+	if (core->virt_id > FIELD_MAX(VINTF_SID_MATCH_VSID))
+		return -EINVAL;
+	ret = arm_smmu_viommu_vdevice_init(core);
+	if (ret)
+		return ret;
+	if (vdev->smmu.sid > FIELD_MAX(VINTF_SID_REPLACE_SID))
+		return -EOPNOTSUPP;
+
+	ret = ida_alloc_max(&viommu->sids, vintf->cmdqv->num_sids_per_vintf - 1,
+			    GFP_KERNEL_ACCOUNT);
+	if (ret < 0)
+		return ret;
+	vdev->sidx = ret;
+
+	writel(FIELD_PREP(VINTF_SID_REPLACE_SID, vdev->smmu.sid),
+	       REG_VINTF(vintf, SID_REPLACE(vdev->sidx)));
+	writel(FIELD_PREP(VINTF_SID_MATCH_VSID, core->virt_id) |
+	       VINTF_SID_MATCH_EN, REG_VINTF(vintf, SID_MATCH(vdev->sidx)));
+	return 0;
+}
+
+static void tegra241_vdevice_release(struct iommufd_vdevice *core)
+{
+	struct tegra241_vdevice *vdev =
+		container_of(core, struct tegra241_vdevice, smmu.core);
+	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
+
+	writel(0, REG_VINTF(&viommu->vintf, SID_MATCH(vdev->sidx)));
+	writel(0, REG_VINTF(&viommu->vintf, SID_REPLACE(vdev->sidx)));
+	ida_free(&viommu->sids, vdev->sidx);
+}
+
+/* Events */
+
+/* In the thread of the interrupt handler. The guest acknowledges the error. */
+void tegra241_viommu_handle_error(struct tegra241_vintf *vintf)
+{
+	struct tegra241_viommu *viommu =
+		container_of(vintf, struct tegra241_viommu, vintf);
+	struct iommu_vevent_tegra241_cmdqv event;
+	unsigned int i;
+
+	for (i = 0; i < LVCMDQ_ERR_MAP_NUM_64; i++)
+		event.lvcmdq_err_map[i] = cpu_to_le64(
+			readq_relaxed(REG_VINTF(vintf, LVCMDQ_ERR_MAP_64(i))));
+
+	iommufd_viommu_report_event(&viommu->smmu.core,
+				    IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV, &event,
+				    sizeof(event));
+}
+
+/* vIOMMUs */
+
+/* Is there a VINTF for a VM, whose page 0 can be mapped alone? */
+static bool tegra241_cmdqv_has_user_vintf(struct arm_smmu_device *smmu)
+{
+	if (!(smmu->options & ARM_SMMU_OPT_TEGRA241_CMDQV))
+		return false;
+	return to_cmdqv(smmu)->num_vintfs > 1 &&
+	       PAGE_ALIGNED(to_cmdqv(smmu)->base_phys);
+}
+
+static int tegra241_viommu_supported(struct device *dev)
+{
+	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+
+	if (!tegra241_cmdqv_has_user_vintf(master->smmu))
+		return -EOPNOTSUPP;
+	return arm_smmu_viommu_supported(dev);
+}
+
+static bool tegra241_viommu_offered(struct iommu_device *iommu)
+{
+	struct arm_smmu_device *smmu =
+		container_of(iommu, struct arm_smmu_device, iommu);
+
+	return tegra241_cmdqv_has_user_vintf(smmu) &&
+	       arm_smmu_viommu_offered(iommu);
+}
+
+/* Nobody has the registers mapped, so what is cleaned stays clean */
+static void tegra241_viommu_clean_queues(struct tegra241_viommu *viommu)
+{
+	struct tegra241_vcmdq *vcmdq = &viommu->vcmdq;
+	u16 lidx;
+
+	for (lidx = 0; lidx < viommu->used; lidx++) {
+		tegra241_vintf_init_lvcmdq(&viommu->vintf, lidx, vcmdq);
+		tegra241_vcmdq_set_allocated(vcmdq, true);
+	}
+	while (lidx--) {
+		tegra241_vintf_init_lvcmdq(&viommu->vintf, lidx, vcmdq);
+		tegra241_vcmdq_hw_deinit(vcmdq);
+		tegra241_vcmdq_set_allocated(vcmdq, false);
+	}
+}
+
+static void tegra241_viommu_stop(struct tegra241_viommu *viommu)
+{
+	struct tegra241_vintf *vintf = &viommu->vintf;
+	struct tegra241_cmdqv *cmdqv = vintf->cmdqv;
+
+	if (!viommu->stuck)
+		tegra241_viommu_clean_queues(viommu);
+	tegra241_vintf_hw_deinit(vintf);
+	if (viommu->stuck || vintf->enabled) {
+		dev_err(cmdqv->dev, "VINTF%u is lost\n", vintf->idx);
+		/* Never to be had by anybody else; see deinit for the rest */
+		WRITE_ONCE(cmdqv->vintfs[vintf->idx], NULL);
+		if (cmdqv->irq > 0)
+			synchronize_irq(cmdqv->irq);
+		kfree(vintf->lvcmdqs);
+		return;
+	}
+	tegra241_cmdqv_deinit_vintf(cmdqv, vintf->idx);
+	free_page(viommu->parking);
+}
+
+static int tegra241_viommu_start(struct tegra241_viommu *viommu,
+				 struct tegra241_cmdqv *cmdqv)
+{
+	struct tegra241_vintf *vintf = &viommu->vintf;
+	int ret;
+
+	viommu->parking = get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!viommu->parking)
+		return -ENOMEM;
+
+	vintf->vmid = viommu->smmu.use.vmid;
+	ret = tegra241_cmdqv_init_vintf(cmdqv, cmdqv->num_vintfs - 1, vintf);
+	if (ret < 0) {
+		free_page(viommu->parking);
+		return ret;
+	}
+
+	ret = tegra241_vintf_hw_init(vintf, false);
+	/* Commands that nobody filters must not be a guest's */
+	if (!ret && vintf->hyp_own)
+		ret = -EIO;
+	if (ret)
+		tegra241_viommu_stop(viommu);
+	return ret;
+}
+
+static int tegra241_viommu_init(struct iommufd_viommu *core, struct device *dev,
+				const struct iommu_user_data *user_data)
+{
+	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
+	struct tegra241_cmdqv *cmdqv = to_cmdqv(master->smmu);
+	struct tegra241_viommu *viommu = to_tegra_viommu(core);
+	struct iommu_viommu_tegra241_cmdqv data;
+	int ret;
+
+	if (!user_data || user_data->len != sizeof(data))
+		return -EINVAL;
+
+	ret = arm_smmu_viommu_init(core, dev, NULL);
+	if (ret)
+		return ret;
+	ida_init(&viommu->sids);
+	ret = tegra241_viommu_start(viommu, cmdqv);
+	if (ret)
+		goto err_release;
+
+	core->mmio_base = cmdqv->base_phys +
+			  TEGRA241_VINTFi_PAGE0(viommu->vintf.idx);
+	core->mmio_length = SZ_64K;
+
+	data.out_vintf_mmap_offset = core->mmap_offset;
+	data.out_vintf_mmap_length = core->mmio_length;
+	if (copy_to_user(user_data->uptr, &data, sizeof(data))) {
+		ret = -EFAULT;
+		goto err_stop;
+	}
+	return 0;
+
+err_stop:
+	tegra241_viommu_stop(viommu);
+err_release:
+	arm_smmu_viommu_release(core);
+	return ret;
+}
+
+static void tegra241_viommu_release(struct iommufd_viommu *core)
+{
+	struct tegra241_viommu *viommu = to_tegra_viommu(core);
+
+	tegra241_viommu_stop(viommu);
+	arm_smmu_viommu_release(core);
+}
+
+static const struct iommufd_veventq_type tegra241_veventq_types[] = {
+	{ IOMMU_VEVENTQ_TYPE_ARM_SMMUV3, sizeof(struct iommu_vevent_arm_smmuv3) },
+	{ IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV,
+	  sizeof(struct iommu_vevent_tegra241_cmdqv) },
+	{ }
+};
+
+const struct iommufd_viommu_ops tegra241_viommu_ops = {
+	.type = IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
+	.viommu_size = sizeof(struct tegra241_viommu),
+	.vdevice_size = sizeof(struct tegra241_vdevice),
+	.hw_queue_size = sizeof(struct tegra241_hw_queue),
+	.veventq_types = tegra241_veventq_types,
+	.hw_queues_ordered = true,
+	.supported = tegra241_viommu_supported,
+	.offered = tegra241_viommu_offered,
+	.init = tegra241_viommu_init,
+	.release = tegra241_viommu_release,
+	.alloc_nested = arm_smmu_viommu_alloc_nested,
+	.cache_invalidate = arm_smmu_viommu_cache_invalidate,
+	.vdevice_init = tegra241_vdevice_init,
+	.vdevice_release = tegra241_vdevice_release,
+	.hw_queue_check = tegra241_hw_queue_check,
+	.hw_queue_init = tegra241_hw_queue_init,
+	.hw_queue_release = tegra241_hw_queue_release,
+};
+
+/* IOMMU_GET_HW_INFO */
+void *tegra241_cmdqv_hw_info(struct arm_smmu_device *smmu, u32 *length)
+{
+	struct iommu_hw_info_tegra241_cmdqv *info;
+	struct tegra241_cmdqv *cmdqv;
+
+	if (!(smmu->options & ARM_SMMU_OPT_TEGRA241_CMDQV))
+		return ERR_PTR(-EOPNOTSUPP);
+	cmdqv = to_cmdqv(smmu);
+
+	info = kzalloc(sizeof(*info), GFP_KERNEL);
+	if (!info)
+		return ERR_PTR(-ENOMEM);
+	info->version = cmdqv->version;
+	info->log2vcmdqs = ilog2(cmdqv->num_lvcmdqs_per_vintf);
+	info->log2vsids = ilog2(cmdqv->num_sids_per_vintf);
+	*length = sizeof(*info);
+	return info;
+}
