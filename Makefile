@@ -12,6 +12,8 @@ help:
 	@echo 'make fold                edits made in build/linux back into the project'
 	@echo '                           STEP=name.patch  the step that base-file edits belong to'
 	@echo 'make series              the series as mail: build/series, proven with git am'
+	@echo 'make debian-patches      the series for debian/patches of the source package linux: build/debian-patches,'
+	@echo '                           proven with quilt'
 	@echo 'make docs                the pages of Documentation/ as HTML: build/docs/html'
 	@echo 'make run                 boot a VMM on the board; VMM=qemu, SMMUS=1|2'
 	@echo 'make check               every test'
@@ -21,7 +23,7 @@ help:
 	@echo 'make clean               remove what was built, keep build/linux'
 	@echo 'make distclean           remove build/'
 
-tree fold image docs:
+tree fold image debian-patches docs:
 	@tools/series/$@
 
 series:
@@ -34,9 +36,9 @@ kcsan:
 	@tools/testing/viommu/kselftest --config kcsan --only viommu --fixture race
 
 clean:
-	rm -rf build/out build/log build/series build/docs
+	rm -rf build/out build/log build/series build/docs build/debian-patches
 
 distclean:
 	rm -rf build
 
-.PHONY: help tree fold image docs series run check bench kcsan clean distclean
+.PHONY: help tree fold image debian-patches docs series run check bench kcsan clean distclean
