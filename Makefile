@@ -12,6 +12,9 @@ help:
 	@echo 'make fold                edits made in build/linux back into the project'
 	@echo '                           STEP=name.patch  the step that base-file edits belong to'
 	@echo 'make series              the series as mail: build/series, proven with git am'
+	@echo 'make deb                 Debian packages, linux-image and linux-headers, of trixie'"'"'s configuration and our'
+	@echo '                           options: hours, and 30 GB; ARCH=arm64|x86_64  (default: of this machine)'
+	@echo '                           CONFIG=file  another configuration, as for make image'
 	@echo 'make debian-patches      the series for debian/patches of the source package linux: build/debian-patches,'
 	@echo '                           proven with quilt'
 	@echo 'make docs                the pages of Documentation/ as HTML: build/docs/html'
@@ -25,6 +28,9 @@ help:
 
 tree fold image debian-patches docs:
 	@tools/series/$@
+
+deb:
+	@tools/series/image --deb
 
 series:
 	@tools/series/export
@@ -41,4 +47,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help tree fold image debian-patches docs series run check bench kcsan clean distclean
+.PHONY: help tree fold image deb debian-patches docs series run check bench kcsan clean distclean
