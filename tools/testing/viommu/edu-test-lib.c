@@ -124,6 +124,27 @@ int viommu_alloc(struct vm *vm, struct edu *edu, uint32_t s2, uint32_t *id)
 	return rc;
 }
 
+int vintf_alloc(struct vm *vm, struct edu *edu, uint32_t s2, uint32_t *id,
+		uint64_t *page0)
+{
+	struct iommu_viommu_tegra241_cmdqv data = {};
+	struct iommu_viommu_alloc cmd = {
+		.size = sizeof(cmd),
+		.type = IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
+		.dev_id = edu->id,
+		.hwpt_id = s2,
+		.data_len = sizeof(data),
+		.data_uptr = (uintptr_t)&data,
+	};
+	int rc = xioctl(vm->fd, IOMMU_VIOMMU_ALLOC, &cmd);
+
+	*id = cmd.out_viommu_id;
+	*page0 = data.out_vintf_mmap_offset;
+	if (!rc && data.out_vintf_mmap_length != 0x10000)
+		return -EPROTO;
+	return rc;
+}
+
 int vdevice_alloc(struct vm *vm, struct edu *edu, uint32_t viommu,
 		  uint64_t virt_id, uint32_t *id)
 {
@@ -342,6 +363,31 @@ bool edu_same_smmu(int nth, int other)
 bool edu_same_group(int nth, int other)
 {
 	return edu_same(nth, other, "/iommu_group");
+}
+
+bool edu_has_cmdqv(void)
+{
+	return !access("/sys/bus/acpi/devices/NVDA200C:00", F_OK);
+}
+
+const char *edu_iommu_file(int nth, const char *name)
+{
+	static char value[64];
+	char path[PATH_MAX];
+	size_t len;
+	FILE *f;
+
+	if (edu_sysfs(nth, path))
+		return "no device";
+	strcat(path, "/iommu/viommu/");
+	strcat(path, name);
+	f = fopen(path, "r");
+	if (!f)
+		return "no file";
+	len = fread(value, 1, sizeof(value) - 1, f);
+	value[len] = '\0';
+	fclose(f);
+	return value;
 }
 
 static void edu_write(struct edu *edu, unsigned int reg, uint64_t value)
@@ -581,7 +627,8 @@ static int vm_s1(struct vm *vm, struct edu *edu)
 	return s1_hwpt_alloc(&vm->s1, vm, edu, &vm->s1_hwpt);
 }
 
-int vm_build(struct vm *vm, struct edu *edu, int nth_edu, enum vm_stage upto)
+static int build(struct vm *vm, struct edu *edu, int nth_edu,
+		 enum vm_stage upto, bool vintf)
 {
 	enum vm_stage stage;
 	int rc = 0;
@@ -602,7 +649,11 @@ int vm_build(struct vm *vm, struct edu *edu, int nth_edu, enum vm_stage upto)
 					IOMMU_HWPT_ALLOC_NEST_PARENT, &vm->s2);
 			break;
 		case VM_VIOMMU:
-			rc = viommu_alloc(vm, edu, vm->s2, &vm->viommu);
+			if (vintf)
+				rc = vintf_alloc(vm, edu, vm->s2, &vm->viommu,
+						 &vm->page0);
+			else
+				rc = viommu_alloc(vm, edu, vm->s2, &vm->viommu);
 			break;
 		case VM_HWPTS:
 			rc = vm_hwpts(vm, edu);
@@ -625,6 +676,17 @@ int vm_build(struct vm *vm, struct edu *edu, int nth_edu, enum vm_stage upto)
 				stage, strerror(-rc));
 	}
 	return rc;
+}
+
+int vm_build(struct vm *vm, struct edu *edu, int nth_edu, enum vm_stage upto)
+{
+	return build(vm, edu, nth_edu, upto, false);
+}
+
+int vm_build_vintf(struct vm *vm, struct edu *edu, int nth_edu,
+		   enum vm_stage upto)
+{
+	return build(vm, edu, nth_edu, upto, true);
 }
 
 void vm_close(struct vm *vm, struct edu *edu)

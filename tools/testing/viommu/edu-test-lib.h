@@ -99,6 +99,7 @@ struct vm {
 	uint32_t ioas;
 	uint32_t s2;
 	uint32_t viommu;
+	uint64_t page0;		/* with a VINTF: the offset of its registers */
 	uint32_t bypass;
 	uint32_t abort;
 	uint32_t vdevice;
@@ -133,6 +134,9 @@ enum vm_stage {
 #define VSID			0x4242
 
 int vm_build(struct vm *vm, struct edu *edu, int nth_edu, enum vm_stage upto);
+/* The same with a vIOMMU of the type of Tegra241 CMDQ-V */
+int vm_build_vintf(struct vm *vm, struct edu *edu, int nth_edu,
+		   enum vm_stage upto);
 void vm_close(struct vm *vm, struct edu *edu);
 void *vm_page(struct vm *vm, unsigned int page);
 
@@ -153,6 +157,10 @@ void edu_close(struct edu *edu);
 int edu_rid(int nth);
 bool edu_same_smmu(int nth, int other);
 bool edu_same_group(int nth, int other);
+/* Is there CMDQ-V beside the SMMU? */
+bool edu_has_cmdqv(void);
+/* What is in a file of the viommu directory of its IOMMU, until the next call */
+const char *edu_iommu_file(int nth, const char *name);
 void edu_dma_start(struct edu *edu, bool to_ram, uint64_t iova, size_t len);
 int edu_dma_wait(struct edu *edu);
 int edu_dma(struct edu *edu, bool to_ram, uint64_t iova, size_t len);
@@ -183,6 +191,8 @@ int hwpt_alloc(struct vm *vm, struct edu *edu, uint32_t pt_id, uint32_t flags,
 int nested_alloc(struct vm *vm, struct edu *edu, uint32_t viommu, uint64_t ste0,
 		 uint64_t ste1, uint32_t *id);
 int viommu_alloc(struct vm *vm, struct edu *edu, uint32_t s2, uint32_t *id);
+int vintf_alloc(struct vm *vm, struct edu *edu, uint32_t s2, uint32_t *id,
+		uint64_t *page0);
 int vdevice_alloc(struct vm *vm, struct edu *edu, uint32_t viommu,
 		  uint64_t virt_id, uint32_t *id);
 /* The file of the new queue, or a negative errno */

@@ -108,10 +108,21 @@ TEST_F(vm, hw_info)
 	EXPECT_EQ(0x5a5a5a5a, data[4]);
 
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_GET_HW_INFO, good, in_data_type, 1);
-	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_GET_HW_INFO, good, in_data_type, 3);
+	if (!edu_has_cmdqv())
+		EXPECT_REFUSED(EOPNOTSUPP, IOMMU_GET_HW_INFO, good,
+			       in_data_type, 3);
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_GET_HW_INFO, good, in_data_type, 0xdeadbeef);
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_GET_HW_INFO, good, flags, BIT(1));
 	EXPECT_REFUSED(ENOENT, IOMMU_GET_HW_INFO, good, dev_id, self->vm.ioas);
+}
+
+TEST_F(vm, sysfs)
+{
+	EXPECT_STREQ(edu_has_cmdqv() ? "1 2\n" : "1\n",
+		     edu_iommu_file(0, "types"));
+	EXPECT_STREQ("1\n", edu_iommu_file(0, "nesting"));
+	EXPECT_STREQ("0\n", edu_iommu_file(0, "ats"));
+	EXPECT_STREQ("0\n", edu_iommu_file(0, "max_pasid_log2"));
 }
 
 /* The errno contract */
@@ -136,8 +147,9 @@ TEST_F(vm, errno_viommu_alloc)
 	for (bit = 0; bit < 31; bit++)
 		EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VIOMMU_ALLOC, good, flags, BIT(bit));
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VIOMMU_ALLOC, good, __reserved, 1);
-	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VIOMMU_ALLOC, good, type,
-		       IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV);
+	if (!edu_has_cmdqv())
+		EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VIOMMU_ALLOC, good, type,
+			       IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV);
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VIOMMU_ALLOC, good, type, 3);
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VIOMMU_ALLOC, good, type, 0xdeadbeef);
 
@@ -1489,6 +1501,8 @@ TEST_F(life, no_coherence)
 
 	if (!lacks || strcmp(lacks, "coherence"))
 		SKIP(return, "needs a board without CANWBS");
+	EXPECT_STREQ("\n", edu_iommu_file(0, "types"));
+	EXPECT_STREQ("1\n", edu_iommu_file(0, "nesting"));
 	ASSERT_EQ(0, vm_build(vm, &self->edu, 0, VM_S2));
 	ASSERT_EQ(0, hwpt_alloc(vm, &self->edu, vm->ioas, 0, &plain));
 	EXPECT_EQ(-EOPNOTSUPP, viommu_alloc(vm, &self->edu, vm->s2, &id));
@@ -1507,6 +1521,8 @@ TEST_F(life, no_nesting)
 
 	if (!lacks || strcmp(lacks, "nesting"))
 		SKIP(return, "needs a board without stage 2");
+	EXPECT_STREQ("\n", edu_iommu_file(0, "types"));
+	EXPECT_STREQ("0\n", edu_iommu_file(0, "nesting"));
 	ASSERT_EQ(0, vm_build(vm, &self->edu, 0, VM_BOUND));
 	ASSERT_EQ(0, hwpt_alloc(vm, &self->edu, vm->ioas, 0, &plain));
 	EXPECT_EQ(-EOPNOTSUPP, hwpt_alloc(vm, &self->edu, vm->ioas,

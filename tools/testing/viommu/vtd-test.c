@@ -216,6 +216,14 @@ TEST_F(vtd, hw_info)
 
 /* Data */
 
+TEST_F(vtd, sysfs)
+{
+	EXPECT_STREQ("\n", edu_iommu_file(0, "types"));
+	EXPECT_STREQ("0\n", edu_iommu_file(0, "nesting"));
+	EXPECT_STREQ("0\n", edu_iommu_file(0, "ats"));
+	EXPECT_STREQ("0\n", edu_iommu_file(0, "max_pasid_log2"));
+}
+
 TEST_F(vtd, copy)
 {
 	struct vm *vm = &self->vm;
