@@ -347,7 +347,8 @@ static void interrupt(CmdqvState *s)
     qemu_irq_pulse(s->irq);
 }
 
-static void raise_error(CmdqvState *s, Queue *q, uint32_t bit, unsigned int code)
+static void raise_error(CmdqvState *s, Queue *q, uint32_t bit,
+                        unsigned int code)
 {
     Vintf *v = owner(s, q);
 
@@ -414,7 +415,8 @@ static bool guest_bits(const Cmd *cmd, bool *allowed)
 }
 
 /* What a VINTF without HYP_OWN makes of a command: an error code or 0 */
-static unsigned int restrict_command(CmdqvState *s, Queue *q, Vintf *v, Cmd *cmd)
+static unsigned int restrict_command(CmdqvState *s, Queue *q, Vintf *v,
+                                     Cmd *cmd)
 {
     unsigned int refusal = s->policy & REFUSE_ACCESS ? ERROR_ACCESS : ERROR_ILL;
     uint32_t type = CMD_TYPE(cmd);
@@ -941,7 +943,8 @@ static uint32_t read_config_page(CmdqvState *s, hwaddr reg)
         return reg < s->queues ? s->queue[reg].alloc : 0;
     case 0x1000 ... 0x4fff:
         if ((reg - 0x1000) / 0x100 < s->vintfs) {
-            return read_vintf(s, &s->vintf[(reg - 0x1000) / 0x100], reg % 0x100);
+            return read_vintf(s, &s->vintf[(reg - 0x1000) / 0x100],
+                              reg % 0x100);
         }
         return 0;
     default:

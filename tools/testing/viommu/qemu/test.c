@@ -8,12 +8,16 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
+#include <linux/if.h>
 
 #include "kselftest_harness.h"
 
@@ -87,37 +91,35 @@ FIXTURE(cmdqv)
 	unsigned int queues;		/* it has */
 };
 
-#define SELF			FIXTURE_DATA(cmdqv) *self
-
-static uint32_t get(SELF, unsigned int reg)
+static uint32_t get(FIXTURE_DATA(cmdqv) *self, unsigned int reg)
 {
 	return *(volatile uint32_t *)(self->base + reg);
 }
 
-static void put(SELF, unsigned int reg, uint32_t value)
+static void put(FIXTURE_DATA(cmdqv) *self, unsigned int reg, uint32_t value)
 {
 	__sync_synchronize();
 	*(volatile uint32_t *)(self->base + reg) = value;
 }
 
 /* Registers of slot @slot of the VINTF, in the first and the second page */
-static unsigned int page0(SELF, unsigned int slot, unsigned int reg)
+static unsigned int page0(FIXTURE_DATA(cmdqv) *self, unsigned int slot, unsigned int reg)
 {
 	return 0x30000 + 0x20000 * self->vintf + 0x80 * slot + reg;
 }
 
-static void put_base(SELF, unsigned int slot, uint64_t base)
+static void put_base(FIXTURE_DATA(cmdqv) *self, unsigned int slot, uint64_t base)
 {
 	*(volatile uint64_t *)(self->base + page0(self, slot, 0x10000)) = base;
 }
 
-static void alloc(SELF, unsigned int slot, bool on)
+static void alloc(FIXTURE_DATA(cmdqv) *self, unsigned int slot, bool on)
 {
 	put(self, ALLOC(self->first + slot), self->vintf << 15 | slot << 1 | on);
 }
 
 /* Slot 0 with @log2 commands' room in the page */
-static void start(SELF, unsigned int log2, uint32_t vintf_config)
+static void start(FIXTURE_DATA(cmdqv) *self, unsigned int log2, uint32_t vintf_config)
 {
 	put(self, VINTF(self->vintf), vintf_config & ~EN);
 	put(self, VINTF(self->vintf), vintf_config);
@@ -126,14 +128,14 @@ static void start(SELF, unsigned int log2, uint32_t vintf_config)
 	put(self, page0(self, 0, QUEUE_CONFIG), EN);
 }
 
-static void command(SELF, unsigned int i, uint64_t word0, uint64_t word1)
+static void command(FIXTURE_DATA(cmdqv) *self, unsigned int i, uint64_t word0, uint64_t word1)
 {
 	self->queue[i].word[0] = word0;
 	self->queue[i].word[1] = word1;
 }
 
 /* Leave the VINTF as a driver leaves it */
-static void stop(SELF)
+static void stop(FIXTURE_DATA(cmdqv) *self)
 {
 	int slot;
 
@@ -189,7 +191,8 @@ FIXTURE_SETUP(cmdqv)
 	ASSERT_NE(MAP_FAILED, self->queue);
 	fd = open("/proc/self/pagemap", O_RDONLY);
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(sizeof(entry), pread(fd, &entry, sizeof(entry), (uintptr_t)self->queue / 4096 * 8));
+	ASSERT_EQ(sizeof(entry), pread(fd, &entry, sizeof(entry),
+				       (uintptr_t)self->queue / 4096 * sizeof(entry)));
 	close(fd);
 	self->physical = (entry & 0x7fffffffffffff) * 4096;
 	ASSERT_NE(0, self->physical);
@@ -327,8 +330,8 @@ TEST_F(cmdqv, replace)
 }
 
 /* The command at @i is an error @code of that queue alone; a CMD_SYNC mends it */
-static void expect_error(struct __test_metadata *_metadata, SELF, unsigned int i,
-			 unsigned int code)
+static void expect_error(struct __test_metadata *_metadata, FIXTURE_DATA(cmdqv) *self,
+			 unsigned int i, unsigned int code)
 {
 	unsigned int irqs = get(self, IRQS);
 
@@ -463,6 +466,53 @@ TEST_F(cmdqv, delays)
 	put(self, STATUS_DELAY, 0);
 	put(self, page0(self, 0, QUEUE_CONFIG), 0);
 	EXPECT_EQ(0, get(self, page0(self, 0, QUEUE_STATUS)));
+}
+
+/* Have the network driver map and unmap its rings on @cpu */
+static int host_commands(unsigned int cpu)
+{
+	struct ifreq ifr = { .ifr_name = "eth0" };
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	cpu_set_t set;
+	int rc;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	rc = sched_setaffinity(0, sizeof(set), &set);
+	ifr.ifr_flags = IFF_UP;
+	rc = rc ?: ioctl(fd, SIOCSIFFLAGS, &ifr);
+	ifr.ifr_flags = 0;
+	rc = rc ?: ioctl(fd, SIOCSIFFLAGS, &ifr);
+	close(fd);
+	return rc;
+}
+
+/*
+ * The kernel mends its own queue, here that of CPU 1, and that one goes on. The
+ * thread that does it runs on CPU 0 like the interrupt: with the commands there
+ * as well it would wait for the end of those who wait for it.
+ */
+TEST_F(cmdqv, repair)
+{
+	static const unsigned int codes[] = { 1, 4, 3, 2 };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
+		put(self, RESET, 0);
+		put(self, INJECT, 1 << 16 | codes[i]);
+		ASSERT_EQ(0, host_commands(1));
+		EXPECT_EQ(1, get(self, INJECTED));
+		EXPECT_EQ(1, get(self, IRQS));
+		EXPECT_NE(0, get(self, EXECUTED(1)));
+		EXPECT_EQ(0, get(self, EXECUTED(0)));
+		EXPECT_EQ(get(self, 0x10080 + GERROR), get(self, 0x10080 + GERRORN));
+		EXPECT_EQ(get(self, 0x10080 + PROD), get(self, 0x10080 + CONS));
+	}
+	put(self, RESET, 0);
+	ASSERT_EQ(0, host_commands(0));
+	EXPECT_EQ(0, get(self, IRQS));
+	EXPECT_EQ(0, get(self, EXECUTED(1)));
+	EXPECT_NE(0, get(self, EXECUTED(0)));
 }
 
 TEST_HARNESS_MAIN
