@@ -13,6 +13,8 @@
  *		the iommufd is closed. The driver stops the hardware before the
  *		memory is let go.
  */
+#define pr_fmt(fmt) "iommufd: " fmt
+
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <trace/events/iommufd_viommu.h>
@@ -105,6 +107,8 @@ static int iommufd_hw_queue_start(struct iommufd_hw_queue_obj *qobj)
 
 	list_add(&qobj->item, &viommu_obj->hw_queues);
 	refcount_inc(&viommu_obj->obj.users);
+	trace_iommufd_hw_queue_alloc(qobj->obj.id, viommu_obj->obj.id,
+				     queue->type, queue->index);
 	return 0;
 
 err_unpin:
@@ -115,10 +119,7 @@ err_lower:
 	return rc;
 }
 
-/*
- * A queue that is running, but not visible yet. What no driver could take is
- * refused before memory is spent on it.
- */
+/* What no driver could take is refused before memory is spent on it */
 static struct iommufd_hw_queue_obj *
 iommufd_hw_queue_create(struct iommufd_ctx *ictx,
 			struct iommufd_viommu_obj *viommu_obj,
@@ -153,16 +154,6 @@ iommufd_hw_queue_create(struct iommufd_ctx *ictx,
 	qobj->queue.type = cmd->type;
 	qobj->queue.index = cmd->index;
 	qobj->queue.length = cmd->length;
-
-	mutex_lock(&viommu_obj->hw_queues_lock);
-	rc = iommufd_hw_queue_start(qobj);
-	mutex_unlock(&viommu_obj->hw_queues_lock);
-	if (rc) {
-		iommufd_object_abort(ictx, obj);
-		return ERR_PTR(rc);
-	}
-	trace_iommufd_hw_queue_alloc(obj->id, viommu_obj->obj.id, cmd->type,
-				     cmd->index);
 	return qobj;
 }
 
@@ -189,9 +180,18 @@ int iommufd_hw_queue_alloc_ioctl(struct iommufd_ucmd *ucmd)
 	cmd->out_hw_queue_id = qobj->obj.id;
 	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
 	if (rc)
-		iommufd_object_abort_and_destroy(ucmd->ictx, &qobj->obj);
-	else
+		goto out_abort;
+
+	/* A queue can be depended on once it has started: nothing fails then */
+	mutex_lock(&viommu_obj->hw_queues_lock);
+	rc = iommufd_hw_queue_start(qobj);
+	if (!rc)
 		iommufd_object_finalize(ucmd->ictx, &qobj->obj);
+	mutex_unlock(&viommu_obj->hw_queues_lock);
+
+out_abort:
+	if (rc)
+		iommufd_object_abort(ucmd->ictx, &qobj->obj);
 
 out_put_viommu:
 	iommufd_put_object(ucmd->ictx, &viommu_obj->obj);

@@ -606,6 +606,33 @@ static void *do_queue(struct race *r, int index)
 	return NULL;
 }
 
+/* One whose ID cannot be returned, so that it must not be there for anybody */
+static void *do_queue_0_in_vain(void *arg)
+{
+	struct race *r = arg;
+	struct iommu_hw_queue_alloc cmd = {
+		.size = sizeof(cmd),
+		.viommu_id = r->vm.viommu,
+		.type = IOMMU_HW_QUEUE_TYPE_SELFTEST,
+		.nesting_parent_iova = BASE,
+		.length = 64,
+	};
+	void *page;
+
+	page = mmap(NULL, page_size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memcpy(page, &cmd, sizeof(cmd));
+	mprotect(page, page_size, PROT_READ);
+	while (!r->stop) {
+		if (iommufd_ioctl(r->vm.fd, IOMMU_HW_QUEUE_ALLOC, page) !=
+		    -EFAULT)
+			atomic_store(&r->bad, 0xbad);
+		atomic_fetch_add(&r->worked[2], 1);
+	}
+	munmap(page, page_size);
+	return NULL;
+}
+
 static void *do_queue_0(void *arg)
 {
 	return do_queue(arg, 0);
@@ -717,6 +744,16 @@ TEST_F(race, queues_against_unmap)
 	race(_metadata, &self->r, threads, ARRAY_SIZE(threads));
 	EXPECT_LT(0, self->r.worked[0]);
 	EXPECT_LT(0, self->r.worked[1]);
+	EXPECT_LT(0, self->r.worked[2]);
+}
+
+TEST_F(race, queue_on_one_that_fails)
+{
+	void *(*const threads[])(void *) = { do_queue_0_in_vain, do_queue_1,
+					     do_queue_1 };
+
+	race(_metadata, &self->r, threads, ARRAY_SIZE(threads));
+	EXPECT_EQ(0, self->r.worked[1]);
 	EXPECT_LT(0, self->r.worked[2]);
 }
 
