@@ -35,13 +35,15 @@ static void iommufd_vdevice_unlink(struct iommufd_vdevice_obj *vobj)
 
 	trace_iommufd_vdevice_destroy(vobj->obj.id,
 				      to_viommu_obj(viommu)->obj.id);
+	/* Nobody finds it, but the ID is taken until the driver is done */
 	xa_lock(&viommu->vdevs);
-	__xa_erase(&viommu->vdevs, vdev->virt_id);
+	__xa_store(&viommu->vdevs, vdev->virt_id, XA_ZERO_ENTRY, GFP_NOWAIT);
 	rb_erase(&vdev->node, &viommu->devs);
 	xa_unlock(&viommu->vdevs);
 
 	if (viommu->ops->vdevice_release)
 		viommu->ops->vdevice_release(vdev);
+	xa_release(&viommu->vdevs, vdev->virt_id);
 	vobj->idev->vdev = NULL;
 	vobj->idev = NULL;
 }
