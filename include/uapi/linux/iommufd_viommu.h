@@ -215,10 +215,12 @@ enum iommu_hw_queue_type {
  *
  * - EOPNOTSUPP: a flag, or a type that this virtual IOMMU does not have
  * - EINVAL: a length of 0, an index, a length or an alignment that the hardware
- *   does not have, or memory that is being unmapped
+ *   does not have, or memory that is about to be unmapped
  * - EOVERFLOW: memory beyond the end of the address space
  * - EEXIST: there is a queue of this index
- * - EIO: there is no queue of the index below, where the order matters
+ * - EIO: there is no queue of the index below, where the order matters; or the
+ *   queues of the virtual IOMMU had to be stopped for good
+ * - ETIMEDOUT: the hardware does not answer
  * - ENOENT: part of the memory is not mapped
  * - EPERM: the memory is mapped without IOMMU_IOAS_MAP_READABLE
  * - EFAULT: the memory is not contiguous in the host

@@ -18,21 +18,29 @@
 #include "../io_pagetable.h"
 #include "private.h"
 
-/* Is there an area in the range whose mapping must stay? */
+/*
+ * Is there an area in the range whose mapping must stay? Then none of the range
+ * is unmapped, and accesses that were to let go of it may come again.
+ */
 bool iopt_range_is_locked(struct io_pagetable *iopt, unsigned long start,
 			  unsigned long last)
 {
 	struct iopt_area *area;
+	bool locked = false;
 
-	lockdep_assert_held(&iopt->iova_rwsem);
+	lockdep_assert_held_write(&iopt->iova_rwsem);
 
 	if (!iopt->num_locks)
 		return false;
+	for (area = iopt_area_iter_first(iopt, start, last); area && !locked;
+	     area = iopt_area_iter_next(area, start, last))
+		locked = area->num_locks;
+	if (!locked)
+		return false;
 	for (area = iopt_area_iter_first(iopt, start, last); area;
 	     area = iopt_area_iter_next(area, start, last))
-		if (area->num_locks)
-			return true;
-	return false;
+		area->prevent_access = false;
+	return true;
 }
 
 static void iopt_unlock_range(struct io_pagetable *iopt, unsigned long iova,
@@ -106,7 +114,7 @@ static int iopt_lock_part(struct iopt_area *area, unsigned long iova,
  *
  * Return: 0, -EOVERFLOW for a range that wraps around, -ENOENT if part of it is
  * not mapped, -EPERM if it may not be read, -EFAULT if it is not contiguous,
- * -EINVAL if it is being unmapped, or what pinning fails with.
+ * -EINVAL if it is about to be unmapped, or what pinning fails with.
  */
 int iommufd_pin_contig(struct io_pagetable *iopt, unsigned long iova,
 		       unsigned long length, phys_addr_t *phys)

@@ -14,7 +14,7 @@
 
 #include "../../iommu-priv.h"
 
-/* NULL for a moment when the IOMMU comes or goes */
+/* There is no IOMMU when it has just gone, no operations when it just comes */
 static const struct iommu_ops *iommu_viommu_ops(struct iommu_device *iommu)
 {
 	return iommu ? READ_ONCE(iommu->ops) : NULL;
