@@ -22,7 +22,6 @@
  * of it in public; there is no manual. It substitutes the VMID of the VINTF in
  * the commands of a guest, or refuses a different one: either is safe.
  */
-#include <linux/interrupt.h>
 #include <linux/iommu.h>
 #include <linux/iommufd_viommu.h>
 #include <linux/log2.h>
@@ -42,7 +41,6 @@
  * @vintf: The VINTF
  * @sids: The pairs of StreamIDs that are taken
  * @parking: An empty page, the base of a queue without memory of the guest
- * @used: Queues below this index have been allocated
  * @dead: The VINTF was disabled to stop one of its queues
  * @stuck: And did not stop
  * @vcmdq: For the last look at the queues
@@ -52,7 +50,6 @@ struct tegra241_viommu {
 	struct tegra241_vintf vintf;
 	struct ida sids;
 	unsigned long parking;
-	u16 used;
 	bool dead;
 	bool stuck;
 	struct tegra241_vcmdq vcmdq;
@@ -128,16 +125,18 @@ static void tegra241_vcmdq_clear(struct tegra241_vcmdq *vcmdq)
 
 /*
  * Take the memory away from a queue. The guest may enable it at any moment while
- * the slot is alive: before the new base is written, which shows in the status
- * after that, or later, when there is nothing to find any more. A guest that does
+ * the slot is alive: before the new base is written, which shows after that, or
+ * later, when there is nothing to find any more. A guest that does
  * the former loses its VINTF, which it has no hand on.
  */
 static int tegra241_vcmdq_stop(struct tegra241_viommu *viommu,
 			       struct tegra241_vcmdq *vcmdq)
 {
-	if (!tegra241_vcmdq_write_config(vcmdq, 0)) {
+	if (!viommu->dead && !tegra241_vcmdq_write_config(vcmdq, 0)) {
 		tegra241_vcmdq_park(viommu, vcmdq);
-		if (!(readl(REG_VCMDQ_PAGE0(vcmdq, STATUS)) & VCMDQ_ENABLED))
+		/* The one shows at once what the other will say */
+		if (!(readl(REG_VCMDQ_PAGE0(vcmdq, CONFIG)) & VCMDQ_EN) &&
+		    !(readl(REG_VCMDQ_PAGE0(vcmdq, STATUS)) & VCMDQ_ENABLED))
 			return 0;
 	}
 
@@ -177,7 +176,6 @@ static int tegra241_hw_queue_init(struct iommufd_hw_queue *core)
 		return -EIO;
 
 	tegra241_vintf_init_lvcmdq(&viommu->vintf, core->index, vcmdq);
-	viommu->used = max_t(u16, viommu->used, core->index + 1);
 	tegra241_vcmdq_set_allocated(vcmdq, true);
 
 	/* The guest reaches it from here on */
@@ -238,21 +236,28 @@ static void tegra241_vdevice_release(struct iommufd_vdevice *core)
 
 /* Events */
 
-/* In the thread of the interrupt handler. The guest acknowledges the error. */
-void tegra241_viommu_handle_error(struct tegra241_vintf *vintf)
+/*
+ * In the thread of the interrupt handler. The guest acknowledges the error.
+ * Returns -EOPNOTSUPP if nobody wants to know of it.
+ */
+int tegra241_viommu_handle_error(struct tegra241_vintf *vintf)
 {
 	struct tegra241_viommu *viommu =
 		container_of(vintf, struct tegra241_viommu, vintf);
 	struct iommu_vevent_tegra241_cmdqv event;
 	unsigned int i;
+	u64 all = 0, map;
 
-	for (i = 0; i < LVCMDQ_ERR_MAP_NUM_64; i++)
-		event.lvcmdq_err_map[i] = cpu_to_le64(
-			readq_relaxed(REG_VINTF(vintf, LVCMDQ_ERR_MAP_64(i))));
-
-	iommufd_viommu_report_event(&viommu->smmu.core,
-				    IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV, &event,
-				    sizeof(event));
+	for (i = 0; i < LVCMDQ_ERR_MAP_NUM_64; i++) {
+		map = readq_relaxed(REG_VINTF(vintf, LVCMDQ_ERR_MAP_64(i)));
+		event.lvcmdq_err_map[i] = cpu_to_le64(map);
+		all |= map;
+	}
+	if (!all)
+		return 0;
+	return iommufd_viommu_report_event(&viommu->smmu.core,
+					   IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV,
+					   &event, sizeof(event));
 }
 
 /* vIOMMUs */
@@ -288,15 +293,21 @@ static bool tegra241_viommu_offered(struct iommu_device *iommu)
 static void tegra241_viommu_clean_queues(struct tegra241_viommu *viommu)
 {
 	struct tegra241_vcmdq *vcmdq = &viommu->vcmdq;
+	u16 num = viommu->vintf.cmdqv->num_lvcmdqs_per_vintf;
 	u16 lidx;
 
-	for (lidx = 0; lidx < viommu->used; lidx++) {
+	for (lidx = 0; lidx < num; lidx++) {
 		tegra241_vintf_init_lvcmdq(&viommu->vintf, lidx, vcmdq);
 		tegra241_vcmdq_set_allocated(vcmdq, true);
 	}
 	while (lidx--) {
 		tegra241_vintf_init_lvcmdq(&viommu->vintf, lidx, vcmdq);
 		tegra241_vcmdq_hw_deinit(vcmdq);
+		/* Its VINTF must not run again */
+		if (vcmdq->enabled) {
+			viommu->stuck = true;
+			return;
+		}
 		tegra241_vcmdq_set_allocated(vcmdq, false);
 	}
 }
@@ -311,11 +322,8 @@ static void tegra241_viommu_stop(struct tegra241_viommu *viommu)
 	tegra241_vintf_hw_deinit(vintf);
 	if (viommu->stuck || vintf->enabled) {
 		dev_err(cmdqv->dev, "VINTF%u is lost\n", vintf->idx);
-		/* Never to be had by anybody else; see deinit for the rest */
-		WRITE_ONCE(cmdqv->vintfs[vintf->idx], NULL);
-		if (cmdqv->irq > 0)
-			synchronize_irq(cmdqv->irq);
-		kfree(vintf->lvcmdqs);
+		/* Its index stays taken, so that nobody else can have it */
+		tegra241_cmdqv_unpublish_vintf(cmdqv, vintf->idx);
 		return;
 	}
 	tegra241_cmdqv_deinit_vintf(cmdqv, vintf->idx);
@@ -339,12 +347,28 @@ static int tegra241_viommu_start(struct tegra241_viommu *viommu,
 		return ret;
 	}
 
-	ret = tegra241_vintf_hw_init(vintf, false);
-	/* Commands that nobody filters must not be a guest's */
-	if (!ret && vintf->hyp_own)
-		ret = -EIO;
+	/* Whoever had it last, be it the firmware or another kernel */
+	ret = tegra241_vintf_write_config(vintf, 0);
 	if (ret)
-		tegra241_viommu_stop(viommu);
+		goto err_stop;
+	tegra241_viommu_clean_queues(viommu);
+	if (viommu->stuck) {
+		ret = -ETIMEDOUT;
+		goto err_stop;
+	}
+
+	ret = tegra241_vintf_hw_init(vintf, false);
+	if (ret)
+		goto err_stop;
+	/* Commands that nobody filters must not be a guest's */
+	if (vintf->hyp_own) {
+		ret = -EIO;
+		goto err_stop;
+	}
+	return 0;
+
+err_stop:
+	tegra241_viommu_stop(viommu);
 	return ret;
 }
 
@@ -369,7 +393,7 @@ static int tegra241_viommu_init(struct iommufd_viommu *core, struct device *dev,
 		goto err_release;
 
 	core->mmio_base = cmdqv->base_phys +
-			  TEGRA241_VINTFi_PAGE0(viommu->vintf.idx);
+			  TEGRA241_VINTF_PAGE0(viommu->vintf.idx);
 	core->mmio_length = SZ_64K;
 
 	data.out_vintf_mmap_offset = core->mmap_offset;

@@ -93,12 +93,10 @@
 #define TEGRA241_VCMDQ_CONS_INDX_BASE	0x00008
 
 /* The same by the VINTF that a queue is allocated to */
-#define TEGRA241_VINTFi_PAGE0(i)	(TEGRA241_VINTF_PAGE_BASE + SZ_128K * (i))
-#define TEGRA241_VINTFi_PAGE1(i)	(TEGRA241_VINTFi_PAGE0(i) + SZ_64K)
-#define TEGRA241_VINTFi_LVCMDQ_PAGE0(i, q) \
-					(TEGRA241_VINTFi_PAGE0(i) + 0x80 * (q))
-#define TEGRA241_VINTFi_LVCMDQ_PAGE1(i, q) \
-					(TEGRA241_VINTFi_PAGE1(i) + 0x80 * (q))
+#define TEGRA241_VINTF_PAGE0(i)		(TEGRA241_VINTF_PAGE_BASE + SZ_128K * (i))
+#define TEGRA241_VINTF_PAGE1(i)		(TEGRA241_VINTF_PAGE0(i) + SZ_64K)
+#define TEGRA241_LVCMDQ_PAGE0(i, q)	(TEGRA241_VINTF_PAGE0(i) + 0x80 * (q))
+#define TEGRA241_LVCMDQ_PAGE1(i, q)	(TEGRA241_VINTF_PAGE1(i) + 0x80 * (q))
 
 #define REG_CMDQV(_cmdqv, _regname) \
 	((_cmdqv)->base + TEGRA241_CMDQV_##_regname)
@@ -172,6 +170,7 @@ struct tegra241_vintf {
  * @vintf_ids: The VINTFs that have an owner
  * @vintfs: The VINTFs that have an owner, by index. The interrupt handler reads
  *	    them without a lock.
+ * @vintfs_lock: Taken to change @vintfs, and to keep what is in it
  */
 struct tegra241_cmdqv {
 	struct arm_smmu_device smmu;
@@ -190,6 +189,7 @@ struct tegra241_cmdqv {
 	struct ida vintf_ids;
 
 	struct tegra241_vintf **vintfs;
+	struct mutex vintfs_lock; /* see above */
 };
 
 static inline struct tegra241_cmdqv *to_cmdqv(struct arm_smmu_device *smmu)
@@ -210,13 +210,15 @@ int tegra241_vintf_hw_init(struct tegra241_vintf *vintf, bool hyp_own);
 void tegra241_vintf_hw_deinit(struct tegra241_vintf *vintf);
 int tegra241_cmdqv_init_vintf(struct tegra241_cmdqv *cmdqv, u16 max_idx,
 			      struct tegra241_vintf *vintf);
+void tegra241_cmdqv_unpublish_vintf(struct tegra241_cmdqv *cmdqv, u16 idx);
 void tegra241_cmdqv_deinit_vintf(struct tegra241_cmdqv *cmdqv, u16 idx);
 
 /* And what it gives to it */
-void tegra241_viommu_handle_error(struct tegra241_vintf *vintf);
+int tegra241_viommu_handle_error(struct tegra241_vintf *vintf);
 #else
-static inline void tegra241_viommu_handle_error(struct tegra241_vintf *vintf)
+static inline int tegra241_viommu_handle_error(struct tegra241_vintf *vintf)
 {
+	return -EOPNOTSUPP;
 }
 #endif
 
