@@ -495,8 +495,6 @@ TEST_F(cmdqv, errno_hw_queue_alloc)
 	EXPECT_REFUSED(ENOENT, IOMMU_HW_QUEUE_ALLOC, good, viommu_id, vm->s2);
 	EXPECT_REFUSED(ENOENT, IOMMU_HW_QUEUE_ALLOC, good, nesting_parent_iova,
 		       SPARE_IPA);
-	EXPECT_REFUSED(EINVAL, IOMMU_HW_QUEUE_ALLOC, good, nesting_parent_iova,
-		       IPA(QUEUE_PAGE) - 32);
 	EXPECT_EQ(0, get(model, ALLOC(QUEUES)) & 1);
 	EXPECT_EQ(0, direct_base(QUEUES));
 
