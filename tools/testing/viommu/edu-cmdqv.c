@@ -876,6 +876,31 @@ TEST_F(cmdqv, process_dies)
 	LANDS(PAGE_A, IOVA);
 }
 
+TEST_F(cmdqv, traces)
+{
+	struct vm *vm = &self->vm;
+	uint32_t viommu, id;
+	uint64_t page0;
+
+	if (trace_start())
+		SKIP(return, "no tracepoints in this kernel");
+	ASSERT_EQ(0, vintf_alloc(vm, &self->edu, vm->s2, &viommu, &page0));
+	ASSERT_EQ(0, hw_queue_alloc(vm, viommu, 0, IPA(QUEUE_PAGE), PAGE_SIZE,
+				    &id));
+	EXPECT_EQ(-EEXIST, hw_queue_alloc(vm, viommu, 0, IPA(QUEUE_PAGE),
+					  PAGE_SIZE, &(uint32_t){ 0 }));
+	ASSERT_EQ(0, destroy(vm, id));
+	ASSERT_EQ(0, trace_stop());
+	EXPECT_EQ(1, traced("iommufd_viommu_alloc",
+			    "viommu=%u type=0x2 hwpt=%u iommu=%s", viommu,
+			    vm->s2, self->edu.smmu));
+	EXPECT_EQ(1, traced("iommufd_hw_queue_alloc",
+			    "hw_queue=%u viommu=%u type=0x1 index=0", id,
+			    viommu));
+	EXPECT_EQ(1, traced("iommufd_hw_queue_destroy", "id=%u viommu=%u", id,
+			    viommu));
+}
+
 /* A guest that enables its queue again and again while the VMM takes it away */
 
 static atomic_bool flip_stop;

@@ -43,7 +43,7 @@
  * @parking: An empty page, the base of a queue without memory of the guest
  * @dead: The VINTF was disabled to stop one of its queues
  * @stuck: And did not stop
- * @vcmdq: For the last look at the queues
+ * @vcmdq: For a look at the queues before they are the guest's, and after
  */
 struct tegra241_viommu {
 	struct arm_smmu_viommu smmu;
@@ -126,8 +126,8 @@ static void tegra241_vcmdq_clear(struct tegra241_vcmdq *vcmdq)
 /*
  * Take the memory away from a queue. The guest may enable it at any moment while
  * the slot is alive: before the new base is written, which shows after that, or
- * later, when there is nothing to find any more. A guest that does
- * the former loses its VINTF, which it has no hand on.
+ * later, when there is nothing to find any more. A guest that does the former
+ * loses its VINTF, which it has no hand on.
  */
 static int tegra241_vcmdq_stop(struct tegra241_viommu *viommu,
 			       struct tegra241_vcmdq *vcmdq)
@@ -262,10 +262,14 @@ int tegra241_viommu_handle_error(struct tegra241_vintf *vintf)
 
 /* vIOMMUs */
 
-/* Is there a VINTF for a VM, whose page 0 can be mapped alone? */
+/*
+ * Is there a VINTF for a VM, whose page 0 can be mapped alone, and which reads
+ * memory through the caches?
+ */
 static bool tegra241_cmdqv_has_user_vintf(struct arm_smmu_device *smmu)
 {
-	if (!(smmu->options & ARM_SMMU_OPT_TEGRA241_CMDQV))
+	if (!(smmu->options & ARM_SMMU_OPT_TEGRA241_CMDQV) ||
+	    !(smmu->features & ARM_SMMU_FEAT_COHERENCY))
 		return false;
 	return to_cmdqv(smmu)->num_vintfs > 1 &&
 	       PAGE_ALIGNED(to_cmdqv(smmu)->base_phys);
