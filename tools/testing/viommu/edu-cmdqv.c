@@ -988,6 +988,36 @@ TEST_F(cmdqv, queue_does_not_stop)
 	put(model, POLICY, 0);
 }
 
+/* Hardware with nothing for VMs */
+TEST(no_vintf)
+{
+	struct iommu_hw_info_tegra241_cmdqv info = {};
+	struct iommu_hw_info cmd = {
+		.size = sizeof(cmd),
+		.flags = IOMMU_HW_INFO_FLAG_INPUT_TYPE,
+		.data_len = sizeof(info),
+		.data_uptr = (uintptr_t)&info,
+		.in_data_type = IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV,
+	};
+	const char *lacks = getenv("LACKS");
+	uint64_t page0;
+	struct edu edu;
+	struct vm vm;
+	uint32_t id;
+
+	if (!lacks || strcmp(lacks, "vintf"))
+		SKIP(return, "needs a board with one VINTF");
+	ASSERT_EQ(0, vm_build(&vm, &edu, 0, VM_S2));
+	EXPECT_STREQ("1\n", edu_iommu_file(0, "types"));
+	cmd.dev_id = edu.id;
+	ASSERT_EQ(0, xioctl(vm.fd, IOMMU_GET_HW_INFO, &cmd));
+	EXPECT_EQ(3, info.log2vcmdqs);
+	EXPECT_EQ(-EOPNOTSUPP, vintf_alloc(&vm, &edu, vm.s2, &id, &page0));
+	EXPECT_EQ(-EOPNOTSUPP, vintf_alloc(&vm, &edu, vm.ioas, &id, &page0));
+	ASSERT_EQ(0, viommu_alloc(&vm, &edu, vm.s2, &id));
+	vm_close(&vm, &edu);
+}
+
 /* The last test: it costs a VINTF, and a page */
 FIXTURE(last)
 {
