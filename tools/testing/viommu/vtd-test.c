@@ -218,10 +218,16 @@ TEST_F(vtd, hw_info)
 
 TEST_F(vtd, sysfs)
 {
+	char bits[8];
+
 	EXPECT_STREQ("\n", edu_iommu_file(0, "types"));
 	EXPECT_STREQ("0\n", edu_iommu_file(0, "nesting"));
 	EXPECT_STREQ("0\n", edu_iommu_file(0, "ats"));
-	EXPECT_STREQ("0\n", edu_iommu_file(0, "max_pasid_log2"));
+	/* ECAP.PASID, and ECAP.PSS: one less than the bits that it has */
+	EXPECT_EQ(1, vtd_register(ECAP) >> 40 & 1);
+	snprintf(bits, sizeof(bits), "%u\n",
+		 (unsigned int)(vtd_register(ECAP) >> 35 & 0x1f) + 1);
+	EXPECT_STREQ(bits, edu_iommu_file(0, "max_pasid_log2"));
 }
 
 TEST_F(vtd, copy)
