@@ -18,7 +18,7 @@ help:
 	@echo 'make debian-patches      the series for debian/patches of the source package linux: build/debian-patches,'
 	@echo '                           proven with quilt'
 	@echo 'make docs                the pages of Documentation/ as HTML: build/docs/html'
-	@echo 'make run                 boot a VMM on the board; VMM=qemu, SMMUS=1|2'
+	@echo 'make run                 boot a VMM on the board; VMM=qemu|qemu-cmdqv, SMMUS=1|2'
 	@echo 'make check               every test'
 	@echo 'make bench               what the ioctls cost, in instructions'
 	@echo '                           KERNEL=Image  of another kernel with this interface'

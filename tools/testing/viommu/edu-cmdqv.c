@@ -66,8 +66,6 @@
 #define INJECT_DEFERRED		BIT(8)
 #define ORDERS			0x8040
 #define VMIDS			0x8048
-#define REFUSED			0x804c
-#define UNKNOWN_SIDS		0x8058
 #define ERRORS			0x8060
 #define DEFERRED_GONE		0x8068
 #define LAST_VSID		0x8074
@@ -165,7 +163,7 @@ static bool all_clean(void)
 	return true;
 }
 
-/* The VINTF with this VMID, 0 if there is none */
+/* How many VINTFs of VMs are enabled */
 static unsigned int vintfs_in_use(void)
 {
 	unsigned int v, num = 0;
@@ -469,7 +467,7 @@ TEST_F(cmdqv, sids)
 TEST_F(cmdqv, errno_hw_queue_alloc)
 {
 	struct vm *vm = &self->vm;
-	uint32_t viommu = vm->viommu, id, other, fwd;
+	uint32_t viommu = vm->viommu, id, other, plain;
 	struct iommu_hw_queue_alloc good = {
 		.size = sizeof(good),
 		.viommu_id = viommu,
@@ -521,8 +519,8 @@ TEST_F(cmdqv, errno_hw_queue_alloc)
 	ASSERT_EQ(0, destroy(vm, id));
 
 	/* An SMMU without a VINTF has no queue */
-	ASSERT_EQ(0, viommu_alloc(vm, &self->edu, vm->s2, &fwd));
-	EXPECT_EQ(-EOPNOTSUPP, hw_queue_alloc(vm, fwd, 0, IPA(QUEUE_PAGE),
+	ASSERT_EQ(0, viommu_alloc(vm, &self->edu, vm->s2, &plain));
+	EXPECT_EQ(-EOPNOTSUPP, hw_queue_alloc(vm, plain, 0, IPA(QUEUE_PAGE),
 					      PAGE_SIZE, &id));
 }
 

@@ -13,7 +13,8 @@
  *		there is one the guest writes to page 0 of the VINTF when it likes.
  * Locks:	the core serializes hardware queues, with each other and with the end
  *		of the vIOMMU; ::sids has its own. The interrupt handler takes none,
- *		and is waited for before the VINTF goes.
+ *		and is waited for before the VINTF goes; a shutdown, which stops
+ *		all VINTFs, keeps them by tegra241_cmdqv::vintfs_lock.
  * Dies:	see the core. A VINTF is given back with its queues empty, without a
  *		base and not allocated, and without StreamIDs; one that does not
  *		stop is never given back.

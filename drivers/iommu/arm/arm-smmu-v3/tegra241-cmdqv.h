@@ -189,7 +189,7 @@ struct tegra241_cmdqv {
 	struct ida vintf_ids;
 
 	struct tegra241_vintf **vintfs;
-	struct mutex vintfs_lock; /* see above */
+	struct mutex vintfs_lock; /* guards vintfs against changes */
 };
 
 static inline struct tegra241_cmdqv *to_cmdqv(struct arm_smmu_device *smmu)
