@@ -601,7 +601,7 @@ TEST_F(cmdqv, guest_invalidates)
 /* What the guest says of VMIDs counts for nothing */
 TEST_F(cmdqv, other_vms_are_out_of_reach)
 {
-	uint8_t *page0;
+	uint8_t *page0 = NULL;
 	struct vm second;
 	struct edu edu;
 	struct vcmdq q;
