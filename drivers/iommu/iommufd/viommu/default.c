@@ -9,31 +9,70 @@
  * is no state but the core's own.
  */
 #include <linux/iommu.h>
+#include <linux/limits.h>
+#include <linux/pci.h>
 
 #include "../../iommu-priv.h"
 #include "private.h"
 
 /* Only the driver knows whether the hardware nests, and tells it by a parent */
-static int iommufd_viommu_default_supported(struct device *dev)
+static struct iommu_domain *iommufd_viommu_default_parent(struct device *dev)
 {
 	const struct iommu_ops *ops = dev_iommu_ops(dev);
-	struct iommu_domain *domain;
 
 	if (!ops->domain_alloc_user)
-		return -EOPNOTSUPP;
-	domain = ops->domain_alloc_user(dev, IOMMU_HWPT_ALLOC_NEST_PARENT, NULL,
-					NULL);
+		return ERR_PTR(-EOPNOTSUPP);
+	return ops->domain_alloc_user(dev, IOMMU_HWPT_ALLOC_NEST_PARENT, NULL,
+				      NULL);
+}
+
+static int iommufd_viommu_default_supported(struct device *dev)
+{
+	struct iommu_domain *domain = iommufd_viommu_default_parent(dev);
+
 	if (IS_ERR(domain))
 		return PTR_ERR(domain);
 	iommu_domain_free(domain);
 	return 0;
 }
 
+/*
+ * The parent may be made for another IOMMU of the driver. An attach would find
+ * out, but the VMM is told now that it has to make one for this.
+ */
 static int iommufd_viommu_default_init(struct iommufd_viommu *viommu,
 				       struct device *dev,
 				       const struct iommu_user_data *user_data)
 {
-	return user_data ? -EOPNOTSUPP : 0;
+	const struct iommu_domain *parent = viommu->parent;
+	struct iommu_domain *fit;
+	int rc = 0;
+
+	if (user_data)
+		return -EOPNOTSUPP;
+	if (to_viommu_obj(viommu)->hwpt->enforce_cache_coherency &&
+	    !device_iommu_capable(dev, IOMMU_CAP_ENFORCE_CACHE_COHERENCY))
+		return -EINVAL;
+	if (parent->dirty_ops &&
+	    !device_iommu_capable(dev, IOMMU_CAP_DIRTY_TRACKING))
+		return -EINVAL;
+
+	fit = iommufd_viommu_default_parent(dev);
+	if (IS_ERR(fit))
+		return PTR_ERR(fit);
+	if (parent->geometry.aperture_end > fit->geometry.aperture_end ||
+	    (parent->pgsize_bitmap & ~fit->pgsize_bitmap))
+		rc = -EINVAL;
+	iommu_domain_free(fit);
+	return rc;
+}
+
+/* Where the driver knows PCI devices by their requester ID, so do its guests */
+static int iommufd_viommu_default_vdevice_init(struct iommufd_vdevice *vdev)
+{
+	if (dev_is_pci(vdev->dev) && vdev->virt_id > U16_MAX)
+		return -EINVAL;
+	return 0;
 }
 
 static struct iommu_domain *
@@ -41,9 +80,9 @@ iommufd_viommu_default_alloc_nested(struct iommufd_viommu *viommu,
 				    struct device *dev, u32 flags,
 				    const struct iommu_user_data *user_data)
 {
-	if (flags)
+	if (flags & ~IOMMU_HWPT_FAULT_ID_VALID)
 		return ERR_PTR(-EOPNOTSUPP);
-	return dev_iommu_ops(dev)->domain_alloc_user(dev, flags, viommu->parent,
+	return dev_iommu_ops(dev)->domain_alloc_user(dev, 0, viommu->parent,
 						     user_data);
 }
 
@@ -53,4 +92,5 @@ const struct iommufd_viommu_ops iommufd_viommu_default_ops = {
 	.supported = iommufd_viommu_default_supported,
 	.init = iommufd_viommu_default_init,
 	.alloc_nested = iommufd_viommu_default_alloc_nested,
+	.vdevice_init = iommufd_viommu_default_vdevice_init,
 };

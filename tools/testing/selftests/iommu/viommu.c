@@ -414,6 +414,46 @@ TEST_F(viommu, default_type_alloc)
 	EXPECT_EQ(0, vm_take_apart(&self->vm));
 }
 
+/* A parent that was made for another kind of IOMMU */
+TEST_F(viommu, default_type_parent_fits)
+{
+	struct iommu_hwpt_selftest data = {
+		.pagetable_type = MOCK_IOMMUPT_HUGE,
+	};
+	struct iommu_hwpt_alloc huge = {
+		.size = sizeof(huge),
+		.flags = IOMMU_HWPT_ALLOC_NEST_PARENT,
+		.dev_id = self->vm.dev,
+		.pt_id = self->vm.ioas,
+		.data_type = IOMMU_HWPT_DATA_SELFTEST,
+		.data_len = sizeof(data),
+		.data_uptr = (uintptr_t)&data,
+	};
+	__u32 dirty, viommu, stdev2, dev2;
+	struct vm *vm = &self->vm;
+	int fd = self->fd;
+
+	/* Pages of a size that the mock has on demand only */
+	OK(iommufd_ioctl(fd, IOMMU_HWPT_ALLOC, &huge));
+	FAILS(EINVAL, viommu_alloc_default(fd, vm->dev, huge.out_hwpt_id,
+					   &viommu));
+	OK(destroy(fd, huge.out_hwpt_id));
+
+	OK(mock_plug(fd, vm->ioas, MOCK_FLAGS_DEVICE_NO_DIRTY, &stdev2, &dev2));
+	OK(hwpt_alloc(fd, vm->dev, vm->ioas,
+		      IOMMU_HWPT_ALLOC_NEST_PARENT |
+			      IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+		      &dirty));
+	FAILS(EINVAL, viommu_alloc_default(fd, dev2, dirty, &viommu));
+	OK(viommu_alloc_default(fd, vm->dev, dirty, &viommu));
+	OK(destroy(fd, viommu));
+	OK(viommu_alloc_default(fd, dev2, vm->s2, &viommu));
+	OK(destroy(fd, viommu));
+	OK(destroy(fd, dirty));
+	OK(destroy(fd, stdev2));
+	EXPECT_EQ(0, vm_take_apart(vm));
+}
+
 TEST_F(viommu, default_type_vdevices)
 {
 	__u32 viommu, stdev2, dev2, stdev3, dev3, vdevice, vdevice2;
