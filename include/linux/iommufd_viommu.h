@@ -144,9 +144,11 @@ struct iommufd_veventq_type {
  * @release: Undo @init. The vIOMMU has no child left.
  * @alloc_nested: Allocate a domain of type IOMMU_DOMAIN_NESTED on the vIOMMU
  *                for @dev, a device behind the same physical IOMMU. @flags is
- *                a combination of enum iommufd_hwpt_alloc_flags without
- *                IOMMU_HWPT_FAULT_ID_VALID; refuse with -EOPNOTSUPP what is not
- *                known. @user_data is not NULL.
+ *                a combination of enum iommufd_hwpt_alloc_flags; refuse with
+ *                -EOPNOTSUPP what is not known. The core does what
+ *                IOMMU_HWPT_FAULT_ID_VALID asks for, but only a driver that has
+ *                an I/O page fault queue for @dev may take it. @user_data is not
+ *                NULL.
  * @cache_invalidate: Execute commands of the guest, as
  *                    &iommu_domain_ops.cache_invalidate_user does for a domain:
  *                    &iommu_user_data_array.entry_num is the number of commands

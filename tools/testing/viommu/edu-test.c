@@ -205,6 +205,9 @@ TEST_F(vm, errno_hwpt_alloc)
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, nested, flags,
 		       IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, nested, flags, BIT(31));
+	/* The fault object is not looked for */
+	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, nested, flags,
+		       IOMMU_HWPT_FAULT_ID_VALID);
 	EXPECT_REFUSED(ENOENT, IOMMU_HWPT_ALLOC, nested, dev_id, vm->s2);
 	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_ALLOC, nested, pt_id, 0xffff);
 	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_ALLOC, nested, pt_id, vdevice);

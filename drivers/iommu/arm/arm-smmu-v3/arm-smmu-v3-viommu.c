@@ -150,6 +150,7 @@ arm_smmu_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
 	bool enable_ats;
 	int ret;
 
+	/* Stalls of a guest end in the host: none goes to a fault object */
 	if (flags)
 		return ERR_PTR(-EOPNOTSUPP);
 

@@ -46,9 +46,7 @@ iommufd_viommu_hwpt_alloc(struct iommufd_ctx *ictx, struct iommufd_object *obj,
 	if (IS_ERR(hwpt_nested))
 		return ERR_CAST(hwpt_nested);
 
-	domain = viommu->ops->alloc_nested(viommu, idev->dev,
-					   flags & ~IOMMU_HWPT_FAULT_ID_VALID,
-					   user_data);
+	domain = viommu->ops->alloc_nested(viommu, idev->dev, flags, user_data);
 	if (IS_ERR(domain)) {
 		iommufd_object_abort(ictx, &hwpt_nested->common.obj);
 		return ERR_CAST(domain);

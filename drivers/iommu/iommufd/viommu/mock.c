@@ -183,7 +183,7 @@ mock_viommu_alloc_nested(struct iommufd_viommu *viommu, struct device *dev,
 		return ERR_PTR(rc);
 	WARN_ON(viommu->iommu_dev != dev->iommu->iommu_dev);
 
-	if (flags)
+	if (flags & ~IOMMU_HWPT_FAULT_ID_VALID)
 		return ERR_PTR(-EOPNOTSUPP);
 	domain = mock_domain_alloc_nested(viommu->parent, viommu, user_data);
 	if (!IS_ERR(domain)) {
