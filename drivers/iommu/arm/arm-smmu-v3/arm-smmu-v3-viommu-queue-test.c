@@ -412,6 +412,18 @@ static void queue_test_stops_before_the_end(struct kunit *test)
 	queue_test_stops(test, 4 + 150, -ETIMEDOUT, 3);
 }
 
+/* Nor does a bad one behind it count: it is not the next that the guest sees */
+static void queue_test_stops_before_a_bad_one(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+
+	send(fake, CFGI_CD(VSID_A), 0);
+	send_vas(fake, 10);
+	send(fake, ILLEGAL, 0);
+	fake->stop = 2;
+	invalidate(test, -ETIMEDOUT, 1);
+}
+
 static void queue_test_stops_alone(struct kunit *test)
 {
 	struct fake *fake = test->priv;
@@ -433,6 +445,7 @@ static struct kunit_case arm_smmu_v3_viommu_queue_test_cases[] = {
 	KUNIT_CASE_SLOW(queue_test_stops_before_a_sync),
 	KUNIT_CASE_SLOW(queue_test_stops_after_a_sync),
 	KUNIT_CASE_SLOW(queue_test_stops_before_the_end),
+	KUNIT_CASE_SLOW(queue_test_stops_before_a_bad_one),
 	KUNIT_CASE_SLOW(queue_test_stops_alone),
 	{},
 };

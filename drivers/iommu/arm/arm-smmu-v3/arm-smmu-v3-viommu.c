@@ -485,15 +485,19 @@ arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
 		cond_resched();
 	}
 
-	/* Those before a bad one count as done, so they must be complete */
+	/*
+	 * Those before a bad one count as done, so they must be complete. If they
+	 * are not, the first that is not done is none that the guest got wrong.
+	 */
 	sync_ret = arm_smmu_viommu_batch_issue(&batch, true);
+	ret = sync_ret ?: ret;
 	*done = batch.done;
 	trace_arm_smmu_viommu_cmds(viommu->use.smmu->dev, viommu->use.vmid,
 				   batch.kinds[ARM_SMMU_VCMD_CFGI],
 				   batch.kinds[ARM_SMMU_VCMD_TLBI],
 				   batch.kinds[ARM_SMMU_VCMD_ATC], batch.done,
-				   ret ?: sync_ret);
-	return ret ?: sync_ret;
+				   ret);
+	return ret;
 }
 
 /*
