@@ -418,6 +418,14 @@ TEST_F(cmdqv, vintf_config)
 	/* Nobody's queues but the host's are allocated */
 	for (v = 0; v < VINTFS * QUEUES; v++)
 		EXPECT_EQ(v < QUEUES, get(model, ALLOC(v)) & 1);
+	/* And are on a page of their VINTF before a guest can enable one */
+	for (v = 1; v < VINTFS; v++) {
+		EXPECT_NE(0, direct_base(v * QUEUES));
+		for (w = v * QUEUES; w < (v + 1) * QUEUES; w++)
+			EXPECT_EQ(direct_base(v * QUEUES), direct_base(w));
+		for (w = 1; w < v; w++)
+			EXPECT_NE(direct_base(w * QUEUES), direct_base(v * QUEUES));
+	}
 }
 
 TEST_F(cmdqv, sids)
@@ -478,6 +486,7 @@ TEST_F(cmdqv, errno_hw_queue_alloc)
 	static const uint64_t lengths[] = {
 		1, 15, 16, 24, 31, 33, 48, 4095, 4097, 16ULL << 20, 1ULL << 40,
 	};
+	uint64_t nothing = direct_base(QUEUES);
 	unsigned int i;
 
 	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
@@ -494,7 +503,7 @@ TEST_F(cmdqv, errno_hw_queue_alloc)
 	EXPECT_REFUSED(ENOENT, IOMMU_HW_QUEUE_ALLOC, good, nesting_parent_iova,
 		       SPARE_IPA);
 	EXPECT_EQ(0, get(model, ALLOC(QUEUES)) & 1);
-	EXPECT_EQ(0, direct_base(QUEUES));
+	EXPECT_EQ(nothing, direct_base(QUEUES));
 
 	/* Any place in a page that fits, the smallest and the largest there */
 	ASSERT_EQ(0, hw_queue_alloc(vm, viommu, 0, IPA(QUEUE_PAGE) + 96, 32, &id));
@@ -503,6 +512,7 @@ TEST_F(cmdqv, errno_hw_queue_alloc)
 	EXPECT_EQ(96, direct_base(QUEUES) & 0xfe0);
 	ASSERT_EQ(0, destroy(vm, id));
 	EXPECT_EQ(0, get(model, ALLOC(QUEUES)) & 1);
+	EXPECT_EQ(nothing, direct_base(QUEUES));
 	EXPECT_EQ(-EINVAL, hw_queue_alloc(vm, viommu, 0, IPA(QUEUE_PAGE) + 32,
 					  64, &id));
 

@@ -5,10 +5,11 @@
  *	tegra241_viommu
  *		::smmu    an SMMUv3 vIOMMU in all else
  *		::vintf   <---  tegra241_cmdqv::vintfs, for the interrupt handler
+ *		::vcmdqs  the registers of all queues of the VINTF
  *		::sids    the pairs of StreamIDs that are taken
  *
  * Owns:	the VINTF; a virtual device owns a pair of StreamIDs, a hardware
- *		queue an LVCMDQ.
+ *		queue the LVCMDQ of its index.
  * Held by:	its mappings in user space, beside what holds every vIOMMU: while
  *		there is one the guest writes to page 0 of the VINTF when it likes.
  * Locks:	the core serializes hardware queues, with each other and with the end
@@ -42,18 +43,18 @@
  * @vintf: The VINTF
  * @sids: The pairs of StreamIDs that are taken
  * @parking: An empty page, the base of a queue without memory of the guest
+ * @vcmdqs: The queues of the VINTF by index, whether they are the guest's or not
  * @dead: The VINTF was disabled to stop one of its queues
  * @stuck: And did not stop
- * @vcmdq: For a look at the queues before they are the guest's, and after
  */
 struct tegra241_viommu {
 	struct arm_smmu_viommu smmu;
 	struct tegra241_vintf vintf;
 	struct ida sids;
 	unsigned long parking;
+	struct tegra241_vcmdq *vcmdqs;
 	bool dead;
 	bool stuck;
-	struct tegra241_vcmdq vcmdq;
 };
 
 /**
@@ -66,24 +67,14 @@ struct tegra241_vdevice {
 	int sidx;
 };
 
-/**
- * struct tegra241_hw_queue - A queue in memory of the guest
- * @core: The core's part, must be first
- * @vcmdq: Its registers
- */
-struct tegra241_hw_queue {
-	struct iommufd_hw_queue core;
-	struct tegra241_vcmdq vcmdq;
-};
-
 static struct tegra241_viommu *to_tegra_viommu(struct iommufd_viommu *core)
 {
 	return container_of(core, struct tegra241_viommu, smmu.core);
 }
 
-static struct tegra241_hw_queue *to_tegra_queue(struct iommufd_hw_queue *core)
+static struct tegra241_vcmdq *to_vcmdq(struct iommufd_hw_queue *core)
 {
-	return container_of(core, struct tegra241_hw_queue, core);
+	return &to_tegra_viommu(core->viommu)->vcmdqs[core->index];
 }
 
 /* Hardware queues */
@@ -153,7 +144,7 @@ static int tegra241_vcmdq_stop(struct tegra241_viommu *viommu,
 static int tegra241_hw_queue_release(struct iommufd_hw_queue *core)
 {
 	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
-	struct tegra241_vcmdq *vcmdq = &to_tegra_queue(core)->vcmdq;
+	struct tegra241_vcmdq *vcmdq = to_vcmdq(core);
 	int ret;
 
 	ret = tegra241_vcmdq_stop(viommu, vcmdq);
@@ -168,7 +159,7 @@ static int tegra241_hw_queue_release(struct iommufd_hw_queue *core)
 static int tegra241_hw_queue_init(struct iommufd_hw_queue *core)
 {
 	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
-	struct tegra241_vcmdq *vcmdq = &to_tegra_queue(core)->vcmdq;
+	struct tegra241_vcmdq *vcmdq = to_vcmdq(core);
 	int ret;
 
 	if ((core->base & ~VCMDQ_ADDR) || !IS_ALIGNED(core->base, core->length))
@@ -176,7 +167,6 @@ static int tegra241_hw_queue_init(struct iommufd_hw_queue *core)
 	if (viommu->dead)
 		return -EIO;
 
-	tegra241_vintf_init_lvcmdq(&viommu->vintf, core->index, vcmdq);
 	tegra241_vcmdq_set_allocated(vcmdq, true);
 
 	/* The guest reaches it from here on */
@@ -294,25 +284,30 @@ static bool tegra241_viommu_offered(struct iommu_device *iommu)
 	       arm_smmu_viommu_offered(iommu);
 }
 
-/* Nobody has the registers mapped, so what is cleaned stays clean */
-static void tegra241_viommu_clean_queues(struct tegra241_viommu *viommu)
+/*
+ * Nobody has the registers mapped, so what is cleaned stays clean. A guest can
+ * enable a queue from the moment it is allocated: @park keeps it from memory of
+ * others until then.
+ */
+static void tegra241_viommu_clean_queues(struct tegra241_viommu *viommu,
+					 bool park)
 {
-	struct tegra241_vcmdq *vcmdq = &viommu->vcmdq;
 	u16 num = viommu->vintf.cmdqv->num_lvcmdqs_per_vintf;
+	struct tegra241_vcmdq *vcmdq;
 	u16 lidx;
 
-	for (lidx = 0; lidx < num; lidx++) {
-		tegra241_vintf_init_lvcmdq(&viommu->vintf, lidx, vcmdq);
-		tegra241_vcmdq_set_allocated(vcmdq, true);
-	}
+	for (lidx = 0; lidx < num; lidx++)
+		tegra241_vcmdq_set_allocated(&viommu->vcmdqs[lidx], true);
 	while (lidx--) {
-		tegra241_vintf_init_lvcmdq(&viommu->vintf, lidx, vcmdq);
+		vcmdq = &viommu->vcmdqs[lidx];
 		tegra241_vcmdq_hw_deinit(vcmdq);
 		/* Its VINTF must not run again */
 		if (vcmdq->enabled) {
 			viommu->stuck = true;
 			return;
 		}
+		if (park)
+			tegra241_vcmdq_park(viommu, vcmdq);
 		tegra241_vcmdq_set_allocated(vcmdq, false);
 	}
 }
@@ -323,8 +318,9 @@ static void tegra241_viommu_stop(struct tegra241_viommu *viommu)
 	struct tegra241_cmdqv *cmdqv = vintf->cmdqv;
 
 	if (!viommu->stuck)
-		tegra241_viommu_clean_queues(viommu);
+		tegra241_viommu_clean_queues(viommu, false);
 	tegra241_vintf_hw_deinit(vintf);
+	kfree(viommu->vcmdqs);
 	if (viommu->stuck || vintf->enabled) {
 		dev_err(cmdqv->dev, "VINTF%u is lost\n", vintf->idx);
 		/* Its index stays taken, so that nobody else can have it */
@@ -339,24 +335,31 @@ static int tegra241_viommu_start(struct tegra241_viommu *viommu,
 				 struct tegra241_cmdqv *cmdqv)
 {
 	struct tegra241_vintf *vintf = &viommu->vintf;
+	u16 lidx;
 	int ret;
 
 	viommu->parking = get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!viommu->parking)
 		return -ENOMEM;
+	viommu->vcmdqs = kcalloc(cmdqv->num_lvcmdqs_per_vintf,
+				 sizeof(*viommu->vcmdqs), GFP_KERNEL_ACCOUNT);
+	if (!viommu->vcmdqs) {
+		ret = -ENOMEM;
+		goto err_parking;
+	}
 
 	vintf->vmid = viommu->smmu.use.vmid;
 	ret = tegra241_cmdqv_init_vintf(cmdqv, cmdqv->num_vintfs - 1, vintf);
-	if (ret < 0) {
-		free_page(viommu->parking);
-		return ret;
-	}
+	if (ret < 0)
+		goto err_vcmdqs;
+	for (lidx = 0; lidx < cmdqv->num_lvcmdqs_per_vintf; lidx++)
+		tegra241_vintf_init_lvcmdq(vintf, lidx, &viommu->vcmdqs[lidx]);
 
 	/* Whoever had it last, be it the firmware or another kernel */
 	ret = tegra241_vintf_write_config(vintf, 0);
 	if (ret)
 		goto err_stop;
-	tegra241_viommu_clean_queues(viommu);
+	tegra241_viommu_clean_queues(viommu, true);
 	if (viommu->stuck) {
 		ret = -ETIMEDOUT;
 		goto err_stop;
@@ -374,6 +377,12 @@ static int tegra241_viommu_start(struct tegra241_viommu *viommu,
 
 err_stop:
 	tegra241_viommu_stop(viommu);
+	return ret;
+
+err_vcmdqs:
+	kfree(viommu->vcmdqs);
+err_parking:
+	free_page(viommu->parking);
 	return ret;
 }
 
@@ -435,7 +444,7 @@ const struct iommufd_viommu_ops tegra241_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
 	.viommu_size = sizeof(struct tegra241_viommu),
 	.vdevice_size = sizeof(struct tegra241_vdevice),
-	.hw_queue_size = sizeof(struct tegra241_hw_queue),
+	.hw_queue_size = sizeof(struct iommufd_hw_queue),
 	.veventq_types = tegra241_veventq_types,
 	.hw_queues_ordered = true,
 	.supported = tegra241_viommu_supported,
