@@ -548,8 +548,13 @@ TEST_F(cmdqv, largest_queue)
 	uint32_t id;
 	void *huge;
 
-	EXPECT_EQ(-EFAULT, hw_queue_alloc(vm, vm->viommu, 0, IPA(0),
-					  1 << 20, &id));
+	/* The same page twice is in no order */
+	ASSERT_EQ(0, ioas_map(vm, 0, 1, ipa));
+	ASSERT_EQ(0, ioas_map(vm, 0, 1, ipa + PAGE_SIZE));
+	EXPECT_EQ(-EFAULT, hw_queue_alloc(vm, vm->viommu, 0, ipa,
+					  2 * PAGE_SIZE, &id));
+	ASSERT_EQ(0, ioas_unmap(vm, ipa, 2 * PAGE_SIZE));
+
 	huge = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	if (huge == MAP_FAILED)
