@@ -17,7 +17,7 @@
 #define VIRT_ID 0x1234
 
 /* Any of these may appear; a step is longer than expected if n reaches it */
-#define NTH_LIMIT 400
+#define NTH_LIMIT 1000
 
 static bool have_fault_injection;
 
