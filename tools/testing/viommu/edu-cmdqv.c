@@ -257,7 +257,7 @@ static int vcmdq_wait(struct vcmdq *q)
 	uint32_t cons;
 	int i;
 
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < 20000; i++) {
 		cons = get(q->regs, CONS);
 		if (get(q->regs, GERROR) != get(q->regs, GERRORN))
 			return cons >> 24 & 0x7f;
@@ -673,7 +673,7 @@ static int event_read(int fd, struct event *event)
 {
 	int i, len;
 
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < 20000; i++) {
 		len = read(fd, event, sizeof(*event));
 		if (len)
 			return len < 0 ? -errno : len;

@@ -10,8 +10,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -91,10 +93,67 @@ FIXTURE_TEARDOWN(event)
 		ASSERT_LE(0, self->queue);					\
 	} while (0)
 
-/* Cause @n events, the addresses upwards from @iova */
+/* 0 if all interrupt threads sleep, -EAGAIN if one does not */
+static int irq_threads_sleep(void)
+{
+	char line[256];
+	glob_t stats;
+	int rc = 0;
+	size_t i;
+	FILE *f;
+
+	if (glob("/proc/[0-9]*/stat", 0, NULL, &stats))
+		return -ENOENT;
+	for (i = 0; i < stats.gl_pathc; i++) {
+		f = fopen(stats.gl_pathv[i], "r");
+		if (!f)
+			continue;
+		if (fgets(line, sizeof(line), f) && strstr(line, " (irq/") &&
+		    !strstr(line, ") S "))
+			rc = -EAGAIN;
+		fclose(f);
+	}
+	globfree(&stats);
+	return rc;
+}
+
+/*
+ * Wait until the kernel is done with the events of the DMAs that have ended. A
+ * CPU takes the interrupts that are pending before it runs this, so by then
+ * their thread is awake, or asleep again.
+ */
+static int settle(void)
+{
+	cpu_set_t all, one;
+	int cpu, try, rc;
+
+	if (sched_getaffinity(0, sizeof(all), &all))
+		return -errno;
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (sched_setaffinity(0, sizeof(one), &one))
+			return -errno;
+	}
+	if (sched_setaffinity(0, sizeof(all), &all))
+		return -errno;
+	for (try = 0; try < 10000; try++) {
+		rc = irq_threads_sleep();
+		if (rc != -EAGAIN)
+			return rc;
+		usleep(1000);
+	}
+	return -ETIMEDOUT;
+}
+
+/* Cause @n events, the addresses upwards from @iova, and have them reported */
 static int fault(struct edu *edu, uint64_t iova, unsigned int n)
 {
-	return edu_dma(edu, true, iova, n * WORD);
+	int rc = edu_dma(edu, true, iova, n * WORD);
+
+	return rc ? rc : settle();
 }
 
 static int wait_in(int queue, int ms)
@@ -115,7 +174,7 @@ static ssize_t try_read(int fd, void *buf, size_t count)
 static ssize_t next_record(int queue, struct record *record)
 {
 	memset(record, 0xee, sizeof(*record));
-	wait_in(queue, 3000);
+	wait_in(queue, 20000);
 	return try_read(queue, record, sizeof(*record));
 }
 
@@ -252,7 +311,6 @@ TEST_F(event, read_counts)
 		EXPECT_EQ(count < 8 ? -EINVAL : 0, try_read(self->queue, buf, count));
 
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, STORM));
-	usleep(500 * 1000);
 	for (count = 0; count < size; count++)
 		EXPECT_EQ(-EINVAL, try_read(self->queue, buf, count));
 	for (count = size; count <= 200; count++) {
@@ -288,7 +346,6 @@ TEST_F(event, read_faults)
 	end += PAGE_SIZE;
 	ASSERT_EQ(0, munmap(end, PAGE_SIZE));
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3 * size));
-	usleep(500 * 1000);
 
 	for (there = 0; there < size; there++) {
 		struct record *whole = (void *)(end - there - size);
@@ -349,7 +406,6 @@ TEST_F(event, polls)
 
 	EXPECT_EQ(0, poll_all(self->queue));
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 2));
-	usleep(200 * 1000);
 	EXPECT_EQ(POLLIN | POLLRDNORM, poll_all(self->queue));
 	EXPECT_EQ(POLLIN, wait_in(self->queue, 0));
 	EXPECT_FAULT(0, UNMAPPED);
@@ -360,7 +416,6 @@ TEST_F(event, polls)
 	/* A loss is something to read and no error */
 	REQUEUE(1);
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3));
-	usleep(200 * 1000);
 	EXPECT_EQ(POLLIN | POLLRDNORM, poll_all(self->queue));
 	EXPECT_FAULT(0, UNMAPPED);
 	EXPECT_EQ(POLLIN | POLLRDNORM, poll_all(self->queue));
@@ -370,8 +425,33 @@ TEST_F(event, polls)
 
 struct sleeper {
 	int queue;
+	atomic_int tid;
 	atomic_int events;
 };
+
+/* Wait until it does */
+static int sleeps(struct sleeper *sleeper)
+{
+	char path[64], line[256];
+	int try;
+	FILE *f;
+
+	for (try = 0; try < 20000; try++) {
+		usleep(1000);
+		if (!sleeper->tid)
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%d/stat", sleeper->tid);
+		f = fopen(path, "r");
+		if (!f)
+			return -errno;
+		if (!fgets(line, sizeof(line), f))
+			line[0] = 0;
+		fclose(f);
+		if (strstr(line, ") S "))
+			return 0;
+	}
+	return -ETIMEDOUT;
+}
 
 static void *sleep_in_epoll(void *arg)
 {
@@ -381,7 +461,8 @@ static void *sleep_in_epoll(void *arg)
 
 	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, sleeper->queue, &event))
 		return NULL;
-	if (epoll_wait(epoll, &got, 1, 10000) == 1)
+	sleeper->tid = gettid();
+	if (epoll_wait(epoll, &got, 1, 20000) == 1)
 		sleeper->events = got.events;
 	close(epoll);
 	return NULL;
@@ -391,21 +472,22 @@ static void *sleep_in_poll(void *arg)
 {
 	struct sleeper *sleeper = arg;
 
-	sleeper->events = wait_in(sleeper->queue, 10000);
+	sleeper->tid = gettid();
+	sleeper->events = wait_in(sleeper->queue, 20000);
 	return NULL;
 }
 
 TEST_F(event, wakes)
 {
-	void *(*const sleeps[])(void *) = { sleep_in_epoll, sleep_in_poll };
+	void *(*const waits[])(void *) = { sleep_in_epoll, sleep_in_poll };
 	struct sleeper sleeper;
 	pthread_t thread;
 	int i;
 
 	for (i = 0; i < 4; i++) {
 		sleeper = (struct sleeper){ .queue = self->queue };
-		ASSERT_EQ(0, pthread_create(&thread, NULL, sleeps[i % 2], &sleeper));
-		usleep(200 * 1000);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, waits[i % 2], &sleeper));
+		ASSERT_EQ(0, sleeps(&sleeper));
 		EXPECT_EQ(0, sleeper.events);
 		ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
 		pthread_join(thread, NULL);
@@ -517,13 +599,6 @@ static void let_the_log_rest(void)
 	usleep(5100 * 1000);
 }
 
-/* The events in the log, which come a little later than the DMA ends */
-static int logged(int kmsg, const char *regex)
-{
-	usleep(500 * 1000);
-	return kmsg_count(kmsg, regex);
-}
-
 /* The table that stage 1 has at level 2 */
 static uint64_t *s1_level_2(struct vm *vm)
 {
@@ -546,19 +621,19 @@ TEST_F(event, stage_2_is_the_hosts)
 	let_the_log_rest();
 
 	ASSERT_EQ(0, fault(&self->edu, leaf, 1));
-	EXPECT_EQ(1, logged(self->kmsg, "arm-smmu-v3.*event 0x.. received"));
+	EXPECT_EQ(1, kmsg_count(self->kmsg, "arm-smmu-v3.*event 0x.. received"));
 	/* S2=1, CLASS=IN */
 	EXPECT_EQ(1, kmsg_count(words, "arm-smmu-v3.*0x0000028000000000$"));
 
 	/* S2=0, CLASS=TT */
 	ASSERT_EQ(0, fault(&self->edu, table, 1));
-	EXPECT_EQ(1, logged(self->kmsg, "arm-smmu-v3.*event 0x.. received"));
+	EXPECT_EQ(1, kmsg_count(self->kmsg, "arm-smmu-v3.*event 0x.. received"));
 	EXPECT_EQ(1, kmsg_count(words, "arm-smmu-v3.*0x0000010000000000$"));
 
 	EXPECT_EQ(0, wait_in(self->queue, 0));
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
 	EXPECT_FAULT(0, UNMAPPED);
-	EXPECT_EQ(0, logged(self->kmsg, SMMU_EVENT "|" KERNEL_TROUBLE));
+	EXPECT_EQ(0, kmsg_count(self->kmsg, SMMU_EVENT "|" KERNEL_TROUBLE));
 }
 
 TEST_F(event, nobody_wants_it)
@@ -571,7 +646,7 @@ TEST_F(event, nobody_wants_it)
 	ASSERT_EQ(0, close(self->queue));
 	ASSERT_EQ(0, destroy(vm, self->queue_id));
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
-	EXPECT_EQ(1, logged(self->kmsg, SMMU_EVENT ".*0x10"));
+	EXPECT_EQ(1, kmsg_count(self->kmsg, SMMU_EVENT ".*0x10"));
 
 	/* One again, and its numbers start again */
 	self->queue = veventq_alloc(vm, 4, &self->queue_id);
@@ -583,19 +658,19 @@ TEST_F(event, nobody_wants_it)
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->bypass));
 	ASSERT_EQ(0, destroy(vm, vm->vdevice));
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
-	EXPECT_EQ(1, logged(self->kmsg, SMMU_EVENT ".*0x10"));
+	EXPECT_EQ(1, kmsg_count(self->kmsg, SMMU_EVENT ".*0x10"));
 
 	/* Not on the vIOMMU */
 	ASSERT_EQ(0, vdevice_alloc(vm, &self->edu, vm->viommu, VSID, &vm->vdevice));
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->s2));
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
-	EXPECT_EQ(1, logged(self->kmsg, SMMU_EVENT ".*0x10"));
+	EXPECT_EQ(1, kmsg_count(self->kmsg, SMMU_EVENT ".*0x10"));
 	EXPECT_EQ(0, wait_in(self->queue, 0));
 
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->s1_hwpt));
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
 	EXPECT_FAULT(1, UNMAPPED);
-	EXPECT_EQ(0, logged(self->kmsg, SMMU_EVENT "|" KERNEL_TROUBLE));
+	EXPECT_EQ(0, kmsg_count(self->kmsg, SMMU_EVENT "|" KERNEL_TROUBLE));
 }
 
 /* More than fits */
@@ -610,7 +685,6 @@ TEST_F(event, overflows)
 	REQUEUE(2);
 	for (i = 0; i < total; i += STORM)
 		ASSERT_EQ(0, fault(&self->edu, UNMAPPED, STORM));
-	usleep(500 * 1000);
 	EXPECT_EQ(2 * 40 + 8, try_read(self->queue, buf, sizeof(buf)));
 	for (i = 0; i < 2; i++) {
 		memcpy(&record, buf + i * 40, sizeof(record));
@@ -631,7 +705,6 @@ TEST_F(event, overflows)
 
 	/* An event that comes after a loss takes the place of its header */
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3));
-	usleep(200 * 1000);
 	EXPECT_FAULT(total + 2, UNMAPPED);
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
 	EXPECT_FAULT(total + 3, UNMAPPED + WORD);
@@ -640,7 +713,6 @@ TEST_F(event, overflows)
 
 	/* A buffer for the header alone */
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 5));
-	usleep(200 * 1000);
 	EXPECT_EQ(80, try_read(self->queue, buf, 80));
 	EXPECT_EQ(POLLIN, wait_in(self->queue, 0));
 	EXPECT_EQ(-EINVAL, try_read(self->queue, buf, 7));
@@ -688,7 +760,7 @@ static void *follow_queue(void *arg)
 	ssize_t len;
 
 	while (!end && !f->wrong) {
-		if (wait_in(f->queue, 5000) != POLLIN)
+		if (wait_in(f->queue, 20000) != POLLIN)
 			f->wrong++;
 		len = try_read(f->queue, buf, f->count);
 		for (p = buf; p < buf + len; ) {
@@ -715,7 +787,6 @@ TEST_F(event, traces)
 	if (trace_start())
 		SKIP(return, "no tracepoints in this kernel");
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3));
-	usleep(200 * 1000);
 	ASSERT_EQ(0, trace_stop());
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(1, traced("iommufd_veventq_report",
@@ -811,7 +882,7 @@ static void *share_queue(void *arg)
 	ssize_t len, i;
 
 	while (*s->total < SHARED_TOTAL && !s->wrong) {
-		if (wait_in(s->queue, 5000) < 0)
+		if (wait_in(s->queue, 20000) < 0)
 			break;
 		len = try_read(s->queue, records, s->count);
 		if (len < 0 || len % sizeof(records[0]))
@@ -853,7 +924,7 @@ TEST_F_TIMEOUT(event, two_readers, 60)
 	for (i = 0; i < SHARED_TOTAL / STORM; i++)
 		ASSERT_EQ(0, fault(&self->edu, UNMAPPED, STORM));
 	/* One may sleep while the other gets the last one */
-	for (i = 0; i < 50 && total < SHARED_TOTAL; i++)
+	for (i = 0; i < 200 && total < SHARED_TOTAL; i++)
 		usleep(100 * 1000);
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
 	for (i = 0; i < 2; i++)
@@ -875,7 +946,7 @@ TEST_F(event, close_under_a_sleeper)
 	pthread_t thread;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, sleep_in_poll, &sleeper));
-	usleep(200 * 1000);
+	ASSERT_EQ(0, sleeps(&sleeper));
 	EXPECT_EQ(0, close(self->queue));
 	/* poll() holds the file: the queue lives, and wakes who then finds no file */
 	EXPECT_EQ(-EBUSY, destroy(vm, self->queue_id));
@@ -895,7 +966,6 @@ TEST_F(event, queue_outlives_vm)
 	struct record record;
 
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3));
-	usleep(200 * 1000);
 	edu_close(&self->edu);
 	ASSERT_EQ(0, close(self->vm.fd));
 	self->vm.fd = -1;

@@ -73,7 +73,7 @@ static bool fault_reported(int kmsg, uint64_t iova)
 
 	snprintf(regex, sizeof(regex), VTD_FAULT "%#llx ",
 		 (unsigned long long)iova);
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < 20000; i++) {
 		if (kmsg_count(kmsg, regex) > 0)
 			return true;
 		usleep(1000);
