@@ -316,19 +316,23 @@ static void tegra241_viommu_stop(struct tegra241_viommu *viommu)
 {
 	struct tegra241_vintf *vintf = &viommu->vintf;
 	struct tegra241_cmdqv *cmdqv = vintf->cmdqv;
+	bool lost;
 
 	if (!viommu->stuck)
 		tegra241_viommu_clean_queues(viommu, false);
 	tegra241_vintf_hw_deinit(vintf);
-	kfree(viommu->vcmdqs);
-	if (viommu->stuck || vintf->enabled) {
+	lost = viommu->stuck || vintf->enabled;
+	if (lost) {
 		dev_err(cmdqv->dev, "VINTF%u is lost\n", vintf->idx);
 		/* Its index stays taken, so that nobody else can have it */
 		tegra241_cmdqv_unpublish_vintf(cmdqv, vintf->idx);
-		return;
+	} else {
+		tegra241_cmdqv_deinit_vintf(cmdqv, vintf->idx);
 	}
-	tegra241_cmdqv_deinit_vintf(cmdqv, vintf->idx);
-	free_page(viommu->parking);
+	kfree(viommu->vcmdqs);
+	/* What was not stopped may go on reading it */
+	if (!lost)
+		free_page(viommu->parking);
 }
 
 static int tegra241_viommu_start(struct tegra241_viommu *viommu,
