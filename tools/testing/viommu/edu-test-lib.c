@@ -485,13 +485,18 @@ void edu_dma_start(struct edu *edu, bool to_ram, uint64_t iova, size_t len)
 	edu_write(edu, EDU_DMA_CMD, EDU_DMA_RUN | (to_ram ? EDU_DMA_TO_RAM : 0));
 }
 
+bool edu_dma_runs(struct edu *edu)
+{
+	return *(volatile uint64_t *)(edu->bar + EDU_DMA_CMD) & EDU_DMA_RUN;
+}
+
 int edu_dma_wait(struct edu *edu)
 {
 	int i;
 
 	/* The device takes 100 ms */
 	for (i = 0; i < 10000; i++) {
-		if (!(*(volatile uint64_t *)(edu->bar + EDU_DMA_CMD) & EDU_DMA_RUN)) {
+		if (!edu_dma_runs(edu)) {
 			__sync_synchronize();
 			return 0;
 		}
@@ -566,13 +571,15 @@ int edu_irq_eventfd(struct edu *edu, int eventfd)
 	return xioctl(edu->fd, VFIO_DEVICE_SET_IRQS, &cmd);
 }
 
-int edu_irq_raise(struct edu *edu, int eventfd)
+int edu_irq_raise(struct edu *edu, int eventfd, bool expected)
 {
 	struct pollfd poll_in = { .fd = eventfd, .events = POLLIN };
 	uint64_t count = 0;
 
+	if (poll(&poll_in, 1, 0))
+		return read(eventfd, &count, sizeof(count)) < 0 ? -EIO : -EBUSY;
 	*(volatile uint32_t *)(edu->bar + EDU_IRQ_RAISE) = 1;
-	if (poll(&poll_in, 1, 500) > 0 &&
+	if (poll(&poll_in, 1, expected ? 20000 : 500) > 0 &&
 	    read(eventfd, &count, sizeof(count)) != sizeof(count))
 		return -EIO;
 	*(volatile uint32_t *)(edu->bar + EDU_IRQ_ACK) = 1;

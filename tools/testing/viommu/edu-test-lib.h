@@ -162,6 +162,8 @@ bool edu_has_cmdqv(void);
 /* What is in a file of the viommu directory of its IOMMU, until the next call */
 const char *edu_iommu_file(int nth, const char *name);
 void edu_dma_start(struct edu *edu, bool to_ram, uint64_t iova, size_t len);
+/* Is what was started still to come? */
+bool edu_dma_runs(struct edu *edu);
 int edu_dma_wait(struct edu *edu);
 int edu_dma(struct edu *edu, bool to_ram, uint64_t iova, size_t len);
 /* Have the device hold its token, from a guest page through the bypass */
@@ -176,8 +178,11 @@ int vm_find_token(struct vm *vm, uint64_t token, size_t offset);
 int edu_attach(struct edu *edu, uint32_t pt_id);
 int edu_detach(struct edu *edu);
 int edu_irq_eventfd(struct edu *edu, int eventfd);
-/* Raise the interrupt; how often it came in, or a negative errno */
-int edu_irq_raise(struct edu *edu, int eventfd);
+/*
+ * Raise the interrupt; how often it came in, or a negative errno. -EBUSY: one of
+ * an earlier call came in after that.
+ */
+int edu_irq_raise(struct edu *edu, int eventfd, bool expected);
 
 int xioctl(int fd, unsigned long request, void *arg);
 /* The structure of an ioctl with another size, the last byte being @tail */

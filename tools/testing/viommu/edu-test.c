@@ -919,40 +919,62 @@ TEST_F_TIMEOUT(s1, batch_is_killed, 300)
 	const uint32_t max = 1 << 18;
 	struct vm *vm = &self->vm;
 	cmd_t *cmds = calloc(max, sizeof(*cmds));
-	uint64_t whole = 0, took;
+	struct iommu_hwpt_invalidate *cmd;
+	uint64_t whole = 0, started;
+	int status, try;
 	uint32_t num;
-	int status;
 	pid_t child;
 
 	ASSERT_NE(NULL, cmds);
+	/* What the kernel says to a process that is gone can be read here */
+	cmd = mmap(NULL, sizeof(*cmd), PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, cmd);
 	/* Each pair needs a CMD_SYNC */
 	for (num = 0; num < max; num += 2) {
 		cmds[num] = CMD(CFGI_CD | CMD_0_SID(VSID), 0);
 		cmds[num + 1] = CMD(NH_VA, IOVA);
 	}
-	for (int killed = 0; killed <= 1; killed++) {
-		took = now_ms();
+	/*
+	 * The first one is not killed. Another says nothing if it is killed before
+	 * it begins or when most of it is done.
+	 */
+	for (try = 0; try < 20; try++) {
+		*cmd = (struct iommu_hwpt_invalidate){
+			.size = sizeof(*cmd),
+			.hwpt_id = vm->viommu,
+			.data_uptr = (uintptr_t)cmds,
+			.data_type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
+			.entry_len = sizeof(*cmds),
+			.entry_num = max,
+		};
+		started = now_ms();
 		child = fork();
 		ASSERT_LE(0, child);
-		if (!child) {
-			num = max;
-			_exit(invalidate(vm, cmds, &num) || num != max);
-		}
-		if (killed) {
-			usleep(whole * 100);
+		if (!child)
+			_exit(xioctl(vm->fd, IOMMU_HWPT_INVALIDATE, cmd) ||
+			      cmd->entry_num != max);
+		if (try) {
+			usleep(whole * 100 / (1 + try % 4));
 			ASSERT_EQ(0, kill(child, SIGKILL));
 		}
 		ASSERT_EQ(child, waitpid(child, &status, 0));
-		took = now_ms() - took;
-		EXPECT_EQ(killed ? SIGKILL : 0, status);
-		if (!killed)
-			whole = took;
+		if (!try) {
+			ASSERT_EQ(0, status);
+			whole = now_ms() - started;
+			continue;
+		}
+		if (status)
+			ASSERT_EQ(SIGKILL, status);
+		if (cmd->entry_num && cmd->entry_num < max / 2)
+			break;
 	}
-	EXPECT_LT(took, whole / 2) {
-		TH_LOG("killed after %llu of %llu ms", (unsigned long long)took,
-		       (unsigned long long)whole);
+	EXPECT_LT(try, 20) {
+		TH_LOG("of %u commands %u done, %llu ms for all", max,
+		       cmd->entry_num, (unsigned long long)whole);
 	}
 	EXPECT_LANDS(PAGE_A, IOVA);
+	munmap(cmd, sizeof(*cmd));
 	free(cmds);
 }
 
@@ -1160,7 +1182,7 @@ TEST_F(vm, msi)
 
 	ASSERT_LE(0, event);
 	ASSERT_EQ(0, edu_irq_eventfd(&self->edu, event));
-	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
 
 	/* The guest's stage 1 translates the doorbell as any address */
 	ASSERT_EQ(0, vdevice_alloc(vm, &self->edu, vm->viommu, VSID, &vm->vdevice));
@@ -1168,17 +1190,17 @@ TEST_F(vm, msi)
 	s1_map(&vm->s1, vm, IOVA, IPA(PAGE_A), PTE_PAGE);
 	ASSERT_EQ(0, s1_hwpt_alloc(&vm->s1, vm, &self->edu, &vm->s1_hwpt));
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->s1_hwpt));
-	EXPECT_EQ(0, edu_irq_raise(&self->edu, event));
+	EXPECT_EQ(0, edu_irq_raise(&self->edu, event, false));
 	for (addr = MSI_WINDOW; addr < MSI_WINDOW + MSI_WINDOW_SIZE; addr += PAGE_SIZE)
 		s1_map(&vm->s1, vm, addr, addr, PTE_PAGE);
-	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
-	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
 	EXPECT_LANDS(PAGE_A, IOVA);
 
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->abort));
-	EXPECT_EQ(0, edu_irq_raise(&self->edu, event));
+	EXPECT_EQ(0, edu_irq_raise(&self->edu, event, false));
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->bypass));
-	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
 }
 
 /* An interrupt that is set up while stage 1 is on */
@@ -1192,11 +1214,11 @@ TEST_F(s1, msi)
 		s1_map(&vm->s1, vm, addr, addr, PTE_PAGE);
 	ASSERT_LE(0, event);
 	ASSERT_EQ(0, edu_irq_eventfd(&self->edu, event));
-	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->bypass));
-	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->s1_hwpt));
-	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
 }
 
 /* Beginnings and ends */
@@ -1462,7 +1484,7 @@ TEST_F_TIMEOUT(life, process_dies, 120)
 }
 
 /* Take vIOMMUs until there are no more, give them back, and again */
-TEST_F_TIMEOUT(life, vmids_run_out, 300)
+TEST_F_TIMEOUT(life, vmids_run_out, 1200)
 {
 	struct vm *vm = &self->vm;
 	uint32_t *viommus = calloc(1 << 16, sizeof(*viommus)), s2;
@@ -1788,14 +1810,15 @@ static int pair_build(struct vm *vm, struct edu *edu, uint32_t *second)
 }
 
 /* When an unmap returns, what both devices have started does not land any more */
-TEST_F_TIMEOUT(pair, unmap_under_dma, 120)
+TEST_F_TIMEOUT(pair, unmap_under_dma, 600)
 {
 	struct vm *vm = &self->vm[0];
+	int i, j, judged = 0;
 	uint32_t second;
-	int i, j;
+	bool later;
 
 	ASSERT_EQ(0, pair_build(vm, self->edu, &second));
-	for (i = 0; i < 10; i++) {
+	for (i = 0; i < 200 && judged < 10; i++) {
 		int page = i % 2 ? PAGE_E : PAGE_F;
 
 		ASSERT_EQ(0, ioas_map(vm, page, 1, SPARE_IPA));
@@ -1807,12 +1830,18 @@ TEST_F_TIMEOUT(pair, unmap_under_dma, 120)
 		for (j = 0; j < 2; j++)
 			edu_dma_start(&self->edu[j], true, IOVA, sizeof(self->edu[j].token));
 		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		later = edu_dma_runs(&self->edu[0]) && edu_dma_runs(&self->edu[1]);
 		for (j = 0; j < 2; j++)
 			ASSERT_EQ(0, edu_dma_wait(&self->edu[j]));
+		/* What is over before the unmap is may land */
+		if (!later)
+			continue;
+		judged++;
 		EXPECT_EQ(0, *(uint64_t *)vm_page(vm, page)) {
 			TH_LOG("round %d", i);
 		}
 	}
+	EXPECT_EQ(10, judged);
 	edu_close(&self->edu[1]);
 	vm_close(vm, &self->edu[0]);
 }

@@ -321,8 +321,8 @@ TEST_F(vtd, msi)
 
 	ASSERT_LE(0, event);
 	ASSERT_EQ(0, edu_irq_eventfd(&self->edu, event));
-	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
-	EXPECT_EQ(1, edu_irq_raise(&self->edu, event));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
+	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
 	close(event);
 }
 
