@@ -49,6 +49,7 @@
 #define STATUS_DELAY		0x800c
 #define STATUS_OF		0x8010
 #define RUN_DELAY		0x8014
+#define MINUTE			60000000u	/* of a delay */
 #define INJECT			0x8018
 #define ORDERS			0x8040
 #define VMIDS			0x8048
@@ -94,6 +95,16 @@ FIXTURE(cmdqv)
 static uint32_t get(FIXTURE_DATA(cmdqv) *self, unsigned int reg)
 {
 	return *(volatile uint32_t *)(self->base + reg);
+}
+
+/* Wait until the register reads so; what it reads in the end */
+static uint32_t get_soon(FIXTURE_DATA(cmdqv) *self, unsigned int reg, uint32_t value)
+{
+	int i;
+
+	for (i = 0; i < 20000 && get(self, reg) != value; i++)
+		usleep(1000);
+	return get(self, reg);
 }
 
 static void put(FIXTURE_DATA(cmdqv) *self, unsigned int reg, uint32_t value)
@@ -439,7 +450,7 @@ TEST_F(cmdqv, delays)
 {
 	stop(self);
 	put(self, RESET, 0);
-	put(self, STATUS_DELAY, 500000);
+	put(self, STATUS_DELAY, MINUTE);
 	put(self, STATUS_OF, self->first << 16 | 1 << 2 | 1 << 3);
 	start(self, 8, EN);
 	EXPECT_EQ(1, get(self, VINTF(self->vintf) + 4) & EN);
@@ -447,16 +458,23 @@ TEST_F(cmdqv, delays)
 	command(self, 0, SYNC, 0);
 	put(self, page0(self, 0, PROD), 1);
 	EXPECT_EQ(0, get(self, page0(self, 0, CONS)));
-	usleep(1500000);
-	EXPECT_EQ(1, get(self, page0(self, 0, QUEUE_STATUS)));
-	EXPECT_EQ(1, get(self, page0(self, 0, CONS)));
+	put(self, STATUS_DELAY, 100000);
+	put(self, page0(self, 0, QUEUE_CONFIG), EN);
+	EXPECT_EQ(1, get_soon(self, page0(self, 0, QUEUE_STATUS), 1));
+	EXPECT_EQ(1, get_soon(self, page0(self, 0, CONS), 1));
 
-	put(self, RUN_DELAY, 500000);
+	put(self, RUN_DELAY, 100000);
 	command(self, 1, SYNC, 0);
 	put(self, page0(self, 0, PROD), 2);
-	EXPECT_EQ(1, get(self, page0(self, 0, CONS)));
-	usleep(1500000);
+	EXPECT_EQ(2, get_soon(self, page0(self, 0, CONS), 2));
+	/* Last, for the delay goes on after it is changed */
+	put(self, RUN_DELAY, MINUTE);
+	command(self, 2, SYNC, 0);
+	put(self, page0(self, 0, PROD), 3);
 	EXPECT_EQ(2, get(self, page0(self, 0, CONS)));
+	put(self, RUN_DELAY, 0);
+	put(self, page0(self, 0, PROD), 3);
+	EXPECT_EQ(3, get(self, page0(self, 0, CONS)));
 
 	put(self, STATUS_DELAY, ~0u);
 	put(self, STATUS_OF, self->first << 16 | 1 << 2 | 1 << 4);
