@@ -140,7 +140,8 @@ struct iommufd_veventq_type {
  * @init: Complete a new vIOMMU. @dev is one device behind the physical IOMMU.
  *        @user_data is NULL if there is none. Either completes or leaves
  *        nothing behind. Returns -EINVAL only if another nesting parent would
- *        do, -EOPNOTSUPP for @user_data that the type does not take.
+ *        do or for @user_data that is not as the type wants it, -EOPNOTSUPP for
+ *        @user_data where the type takes none.
  * @release: Undo @init. The vIOMMU has no child left.
  * @alloc_nested: Allocate a domain of type IOMMU_DOMAIN_NESTED on the vIOMMU
  *                for @dev, a device behind the same physical IOMMU. @flags is
