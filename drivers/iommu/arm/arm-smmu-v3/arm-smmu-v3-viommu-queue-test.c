@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What of a guest's array of commands comes to the command queue, in which order
- * and with how many CMD_SYNCs, and what the VMM is told when the queue stops
+ * and with how many CMD_SYNCs, and what the VMM is told when the queue stops.
+ * Likewise what a change of a VM's stage 2 sends to which SMMU.
  *
  * The SMMU is a thread that takes commands out of a queue in memory, keeps them,
  * and stops where it is told to.
@@ -36,6 +37,9 @@
 #define CFGI_CD(sid)	(0x05ULL | (sid) << 32)
 #define CFGI_CD_ALL(sid) (0x06ULL | (sid) << 32)
 #define ATC_INV(sid)	(0x40ULL | (sid) << 32)
+#define ATC_ALL		52ULL
+#define S2_IPA		0x2aULL
+#define S12_VMALL	0x28ULL
 #define ILLEGAL		0x7fULL
 #define OP_SYNC		0x46
 
@@ -97,21 +101,18 @@ static void fake_add_vdev(struct kunit *test, struct fake *fake, int i,
 					 &vdev->core, GFP_KERNEL));
 }
 
-static int queue_test_init(struct kunit *test)
+KUNIT_DEFINE_ACTION_WRAPPER(fake_stop, kthread_stop, struct task_struct *);
+
+/* An SMMU with an empty queue and somebody who works that off */
+static struct fake *fake_new(struct kunit *test)
 {
 	unsigned int cpu = cpumask_first(cpu_online_mask);
 	unsigned int other = cpumask_any_but(cpu_online_mask, cpu);
 	struct arm_smmu_cmdq *cmdq;
-	unsigned long uaddr;
 	struct fake *fake;
-
-	/* Who waits for the queue does so with interrupts off */
-	if (other >= nr_cpu_ids)
-		kunit_skip(test, "needs two CPUs");
 
 	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, fake);
-	test->priv = fake;
 	fake->stop = NEVER;
 
 	cmdq = &fake->smmu.cmdq;
@@ -125,6 +126,27 @@ static int queue_test_init(struct kunit *test)
 	cmdq->q.prod_reg = (u32 __iomem __force *)&fake->prod;
 	cmdq->q.cons_reg = (u32 __iomem __force *)&fake->cons;
 
+	fake->thread = kthread_create(fake_smmu, fake, "fake-smmu");
+	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(fake->thread));
+	kthread_bind(fake->thread, other);
+	wake_up_process(fake->thread);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, fake_stop,
+							   fake->thread));
+	return fake;
+}
+
+static int queue_test_init(struct kunit *test)
+{
+	unsigned int cpu = cpumask_first(cpu_online_mask);
+	unsigned long uaddr;
+	struct fake *fake;
+
+	/* Who waits for the queue does so with interrupts off */
+	if (cpumask_any_but(cpu_online_mask, cpu) >= nr_cpu_ids)
+		kunit_skip(test, "needs two CPUs");
+	KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(cpu)));
+
+	fake = fake_new(test);
 	fake->viommu.use.smmu = &fake->smmu;
 	fake->viommu.use.vmid = VMID;
 	fake->viommu.caps = (struct arm_smmu_vcmd_caps){
@@ -134,6 +156,7 @@ static int queue_test_init(struct kunit *test)
 	};
 	fake->master.ste_ats_enabled = true;
 	xa_init(&fake->viommu.core.vdevs);
+	test->priv = fake;
 	fake_add_vdev(test, fake, 0, VSID_A, SID_A);
 	fake_add_vdev(test, fake, 1, VSID_B, SID_B);
 
@@ -142,12 +165,6 @@ static int queue_test_init(struct kunit *test)
 			      MAP_ANONYMOUS | MAP_PRIVATE, 0);
 	KUNIT_ASSERT_NE(test, uaddr, 0);
 	fake->uptr = (u64 __user *)uaddr;
-
-	KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(cpu)));
-	fake->thread = kthread_create(fake_smmu, fake, "fake-smmu");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fake->thread);
-	kthread_bind(fake->thread, other);
-	wake_up_process(fake->thread);
 	return 0;
 }
 
@@ -155,11 +172,8 @@ static void queue_test_exit(struct kunit *test)
 {
 	struct fake *fake = test->priv;
 
-	if (!fake)
-		return;
-	if (!IS_ERR_OR_NULL(fake->thread))
-		kthread_stop(fake->thread);
-	xa_destroy(&fake->viommu.core.vdevs);
+	if (fake)
+		xa_destroy(&fake->viommu.core.vdevs);
 }
 
 static void send(struct fake *fake, u64 word0, u64 word1)
@@ -202,22 +216,32 @@ static void invalidate(struct kunit *test, int ret, u32 done)
 	KUNIT_EXPECT_EQ(test, done, array.entry_num);
 }
 
-/* The @i-th command that the queue took */
-static void expect_host(struct kunit *test, u32 i, u64 word0, u64 word1)
+/* The @i-th command that a queue took */
+static void expect_at(struct kunit *test, struct fake *fake, u32 i, u64 word0,
+		      u64 word1)
 {
-	struct fake *fake = test->priv;
-
 	KUNIT_ASSERT_LT(test, i, fake->taken);
 	KUNIT_ASSERT_EQ_MSG(test, fake->host[i][0], word0, "word 0 of %u", i);
 	KUNIT_ASSERT_EQ_MSG(test, fake->host[i][1], word1, "word 1 of %u", i);
 }
 
-static void expect_sync(struct kunit *test, u32 i)
+/* In the queue of the vIOMMU */
+static void expect_host(struct kunit *test, u32 i, u64 word0, u64 word1)
 {
 	struct fake *fake = test->priv;
 
+	expect_at(test, fake, i, word0, word1);
+}
+
+static void expect_sync_at(struct kunit *test, struct fake *fake, u32 i)
+{
 	KUNIT_ASSERT_LT(test, i, fake->taken);
 	KUNIT_ASSERT_EQ_MSG(test, fake->host[i][0] & 0xff, OP_SYNC, "%u", i);
+}
+
+static void expect_sync(struct kunit *test, u32 i)
+{
+	expect_sync_at(test, test->priv, i);
 }
 
 static void expect_vas(struct kunit *test, u32 at, u32 n)
@@ -433,6 +457,131 @@ static void queue_test_stops_alone(struct kunit *test)
 	invalidate(test, -ETIMEDOUT, 0);
 }
 
+/* A stage 2 whose devices are behind three SMMUs, one after the other on its list */
+
+#define SMMUS		3
+#define MASTERS		7
+#define SID(i)		(0x100ULL + (i))
+
+struct shared {
+	struct arm_smmu_domain s2;
+	struct fake *fakes[SMMUS];
+	struct arm_smmu_master masters[MASTERS];
+	struct arm_smmu_stream streams[MASTERS];
+	struct arm_smmu_master_domain on_list[MASTERS];
+};
+
+static struct shared *shared_new(struct kunit *test)
+{
+	struct shared *shared;
+	int i;
+
+	shared = kunit_kzalloc(test, sizeof(*shared), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, shared);
+	for (i = 0; i < SMMUS; i++)
+		shared->fakes[i] = i ? fake_new(test) : test->priv;
+
+	shared->s2.nest_parent = true;
+	INIT_LIST_HEAD(&shared->s2.devices);
+	spin_lock_init(&shared->s2.devices_lock);
+	for (i = 0; i < MASTERS; i++) {
+		struct arm_smmu_master *master = &shared->masters[i];
+
+		master->smmu = &shared->fakes[i % SMMUS]->smmu;
+		/* The last cannot have anything in an ATC */
+		master->ste_ats_enabled = i != MASTERS - 1;
+		master->num_streams = 1;
+		master->streams = &shared->streams[i];
+		shared->streams[i].id = SID(i);
+		shared->on_list[i].master = master;
+		/* Those of the first three are under a guest's stage 1 */
+		shared->on_list[i].nested = i < SMMUS;
+		list_add_tail(&shared->on_list[i].devices_elm,
+			      &shared->s2.devices);
+	}
+	atomic_set(&shared->s2.nr_ats_masters, MASTERS - 1);
+	return shared;
+}
+
+/* Two ATC_INVs to each SMMU, which then waits once */
+static void expect_atc_invs(struct kunit *test, struct shared *shared)
+{
+	int i;
+
+	for (i = 0; i < SMMUS; i++) {
+		struct fake *fake = shared->fakes[i];
+
+		KUNIT_EXPECT_EQ_MSG(test, fake->taken, 3, "SMMU %d", i);
+		expect_at(test, fake, 0, ATC_INV(SID(i)), ATC_ALL);
+		expect_at(test, fake, 1, ATC_INV(SID(SMMUS + i)), ADDR);
+		expect_sync_at(test, fake, 2);
+		fake->taken = 0;
+	}
+}
+
+static void queue_test_atcs_of_several_smmus(struct kunit *test)
+{
+	struct shared *shared = shared_new(test);
+	int first;
+
+	for (first = 0; first < SMMUS; first++) {
+		shared->s2.smmu = &shared->fakes[first]->smmu;
+		KUNIT_EXPECT_EQ(test, 0, arm_smmu_atc_inv_domain(&shared->s2,
+								 ADDR, SZ_4K));
+		expect_atc_invs(test, shared);
+	}
+}
+
+/* One that does not answer is told of, and is nothing to the others */
+static void queue_test_atcs_behind_a_stop(struct kunit *test)
+{
+	struct shared *shared = shared_new(test);
+	int i;
+
+	shared->s2.smmu = &shared->fakes[0]->smmu;
+	shared->fakes[0]->stop = 2;
+	KUNIT_EXPECT_EQ(test, -ETIMEDOUT,
+			arm_smmu_atc_inv_domain(&shared->s2, ADDR, SZ_4K));
+	for (i = 1; i < SMMUS; i++)
+		KUNIT_EXPECT_EQ(test, shared->fakes[i]->taken, 3);
+}
+
+/* Without RIL */
+static void queue_test_stage_2_ranges(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	struct arm_smmu_domain *s2;
+	u32 i, pages;
+
+	s2 = kunit_kzalloc(test, sizeof(*s2), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, s2);
+	s2->nest_parent = true;
+	init_rwsem(&s2->s2_uses_lock);
+	INIT_LIST_HEAD(&s2->s2_uses);
+	list_add(&fake->viommu.use.s2_elm, &s2->s2_uses);
+	fake->viommu.use.nested = true;
+
+	for (pages = 1; pages <= ARM_SMMU_VCMD_REPEAT_MAX; pages++) {
+		fake->taken = 0;
+		arm_smmu_s2_inv_range(s2, ADDR, pages * SZ_4K, SZ_4K, true);
+		KUNIT_ASSERT_EQ(test, fake->taken, pages + 3);
+		for (i = 0; i < pages; i++)
+			expect_host(test, i, S2_IPA | VMID << 32,
+				    (ADDR + i * SZ_4K) | CMDQ_TLBI_1_LEAF);
+		expect_sync(test, pages);
+		expect_host(test, pages + 1, NH_ALL | VMID << 32, 0);
+		expect_sync(test, pages + 2);
+	}
+	/* The queue is for others as well, however long a range is */
+	for (; pages < 1 << 18; pages *= 2) {
+		fake->taken = 0;
+		arm_smmu_s2_inv_range(s2, ADDR, pages * SZ_4K, SZ_4K, true);
+		KUNIT_ASSERT_EQ(test, fake->taken, 2);
+		expect_host(test, 0, S12_VMALL | VMID << 32, 0);
+		expect_sync(test, 1);
+	}
+}
+
 static struct kunit_case arm_smmu_v3_viommu_queue_test_cases[] = {
 	KUNIT_CASE(queue_test_lengths),
 	KUNIT_CASE(queue_test_order),
@@ -447,6 +596,9 @@ static struct kunit_case arm_smmu_v3_viommu_queue_test_cases[] = {
 	KUNIT_CASE_SLOW(queue_test_stops_before_the_end),
 	KUNIT_CASE_SLOW(queue_test_stops_before_a_bad_one),
 	KUNIT_CASE_SLOW(queue_test_stops_alone),
+	KUNIT_CASE(queue_test_atcs_of_several_smmus),
+	KUNIT_CASE_SLOW(queue_test_atcs_behind_a_stop),
+	KUNIT_CASE(queue_test_stage_2_ranges),
 	{},
 };
 

@@ -21,6 +21,7 @@
  * reads after the descriptors were cleared. A use that has left has flushed its
  * VMID after its last STE was gone.
  */
+#include <kunit/visibility.h>
 #include <linux/io-pgtable.h>
 
 #include "arm-smmu-v3-viommu.h"
@@ -212,9 +213,19 @@ void arm_smmu_s2_inv_all(struct arm_smmu_domain *s2)
 		return;
 
 	down_read(&s2->s2_uses_lock);
-	list_for_each_entry(use, &s2->s2_uses, s2_elm)
+	list_for_each_entry(use, &s2->s2_uses, s2_elm) {
+		cond_resched();
 		arm_smmu_s2_use_tlbi(use, CMDQ_OP_TLBI_S12_VMALL);
+	}
 	up_read(&s2->s2_uses_lock);
+}
+
+/* Without RIL a command is one entry, and a guest's range has the same limit */
+static bool arm_smmu_s2_range_is_short(struct arm_smmu_s2_use *use, size_t size,
+				       size_t granule)
+{
+	return (use->smmu->features & ARM_SMMU_FEAT_RANGE_INV) ||
+	       size / granule <= ARM_SMMU_VCMD_REPEAT_MAX;
 }
 
 /**
@@ -227,7 +238,8 @@ void arm_smmu_s2_inv_all(struct arm_smmu_domain *s2)
  *
  * As arm_smmu_s2_inv_all(). CMD_TLBI_S2_IPA need not remove entries that combine
  * both stages (4.4.3), and by which guest addresses these are found the host
- * cannot know: all of them go, after the stage-2 entries.
+ * cannot know: all of them go, after the stage-2 entries. Of a range that would
+ * take many commands all stage-2 entries go with them.
  */
 void arm_smmu_s2_inv_range(struct arm_smmu_domain *s2, unsigned long iova,
 			   size_t size, size_t granule, bool leaf)
@@ -247,6 +259,12 @@ void arm_smmu_s2_inv_range(struct arm_smmu_domain *s2, unsigned long iova,
 			},
 		};
 
+		/* User space decides how many there are */
+		cond_resched();
+		if (use->nested && !arm_smmu_s2_range_is_short(use, size, granule)) {
+			arm_smmu_s2_use_tlbi(use, CMDQ_OP_TLBI_S12_VMALL);
+			continue;
+		}
 		__arm_smmu_tlb_inv_range(use->smmu, &cmd, iova, size, granule,
 					 s2);
 		if (use->nested)
@@ -254,3 +272,4 @@ void arm_smmu_s2_inv_range(struct arm_smmu_domain *s2, unsigned long iova,
 	}
 	up_read(&s2->s2_uses_lock);
 }
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_s2_inv_range);
