@@ -481,7 +481,6 @@ static struct shared *shared_new(struct kunit *test)
 	for (i = 0; i < SMMUS; i++)
 		shared->fakes[i] = i ? fake_new(test) : test->priv;
 
-	shared->s2.nest_parent = true;
 	INIT_LIST_HEAD(&shared->s2.devices);
 	spin_lock_init(&shared->s2.devices_lock);
 	for (i = 0; i < MASTERS; i++) {
