@@ -93,25 +93,34 @@ FIXTURE_TEARDOWN(event)
 		ASSERT_LE(0, self->queue);					\
 	} while (0)
 
+/* What /proc says of a thread, until the next call; NULL if it is gone */
+static const char *thread_stat(const char *path)
+{
+	static char line[256];
+	FILE *f = fopen(path, "r");
+
+	if (!f)
+		return NULL;
+	if (!fgets(line, sizeof(line), f))
+		line[0] = 0;
+	fclose(f);
+	return line;
+}
+
 /* 0 if all interrupt threads sleep, -EAGAIN if one does not */
 static int irq_threads_sleep(void)
 {
-	char line[256];
+	const char *line;
+	int rc = -ENOENT;
 	glob_t stats;
-	int rc = 0;
 	size_t i;
-	FILE *f;
 
 	if (glob("/proc/[0-9]*/stat", 0, NULL, &stats))
 		return -ENOENT;
-	for (i = 0; i < stats.gl_pathc; i++) {
-		f = fopen(stats.gl_pathv[i], "r");
-		if (!f)
-			continue;
-		if (fgets(line, sizeof(line), f) && strstr(line, " (irq/") &&
-		    !strstr(line, ") S "))
-			rc = -EAGAIN;
-		fclose(f);
+	for (i = 0; i < stats.gl_pathc && rc != -EAGAIN; i++) {
+		line = thread_stat(stats.gl_pathv[i]);
+		if (line && strstr(line, " (irq/"))
+			rc = strstr(line, ") S ") ? 0 : -EAGAIN;
 	}
 	globfree(&stats);
 	return rc;
@@ -432,21 +441,18 @@ struct sleeper {
 /* Wait until it does */
 static int sleeps(struct sleeper *sleeper)
 {
-	char path[64], line[256];
+	const char *line;
+	char path[64];
 	int try;
-	FILE *f;
 
 	for (try = 0; try < 20000; try++) {
 		usleep(1000);
 		if (!sleeper->tid)
 			continue;
 		snprintf(path, sizeof(path), "/proc/self/task/%d/stat", sleeper->tid);
-		f = fopen(path, "r");
-		if (!f)
-			return -errno;
-		if (!fgets(line, sizeof(line), f))
-			line[0] = 0;
-		fclose(f);
+		line = thread_stat(path);
+		if (!line)
+			return -ENOENT;
 		if (strstr(line, ") S "))
 			return 0;
 	}
