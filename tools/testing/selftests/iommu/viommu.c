@@ -2325,6 +2325,20 @@ static void *do_viommus(void *arg)
 	return NULL;
 }
 
+/*
+ * Nobody else knows @id, but it may have been the ID of a vIOMMU before, and
+ * who means that one has this object locked while its type is looked at.
+ */
+static int destroy_own(int fd, __u32 id)
+{
+	int rc;
+
+	do {
+		rc = destroy(fd, id);
+	} while (rc == -EBUSY);
+	return rc;
+}
+
 static void *do_viommu_children(void *arg)
 {
 	struct race *r = arg;
@@ -2335,8 +2349,8 @@ static void *do_viommu_children(void *arg)
 		rc = nested_alloc(r->vm.fd, r->vm.dev, r->viommu, 0, &id);
 		race_note(r, "nested_alloc", rc, ERR(EINVAL));
 		if (!rc)
-			race_note(r, "destroy nested", destroy(r->vm.fd, id),
-				  0);
+			race_note(r, "destroy nested",
+				  destroy_own(r->vm.fd, id), 0);
 		rc = vdevice_alloc(r->vm.fd, r->viommu, r->vm.dev, VIRT_ID,
 				   &id);
 		race_note(r, "vdevice_alloc", rc, ERR(ENOENT) | ERR(EEXIST));
@@ -2345,8 +2359,8 @@ static void *do_viommu_children(void *arg)
 				  invalidate_one(r->vm.fd, r->viommu, VIRT_ID,
 						 0),
 				  ERR(ENOENT) | ERR(EINVAL));
-			race_note(r, "destroy vdevice", destroy(r->vm.fd, id),
-				  0);
+			race_note(r, "destroy vdevice",
+				  destroy_own(r->vm.fd, id), 0);
 		}
 	}
 	return NULL;
