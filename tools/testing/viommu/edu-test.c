@@ -1904,7 +1904,7 @@ TEST_F_TIMEOUT(pair, join_and_leave, 200)
 	ASSERT_EQ(0, edu_attach(&self->edu[1], vm->s2));
 	ASSERT_EQ(0, edu_load_token(&self->edu[1], vm));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, join_loop, &loop));
-	for (i = 0; i < 20; i++) {
+	for (i = 0; i < 20 || (loop.count <= 20 && !loop.rc); i++) {
 		volatile uint64_t *page = vm_page(vm, i % 2 ? PAGE_E : PAGE_F);
 
 		for (j = 0; j < 100; j++) {
@@ -1925,7 +1925,6 @@ TEST_F_TIMEOUT(pair, join_and_leave, 200)
 	loop.stop = true;
 	pthread_join(thread, NULL);
 	EXPECT_EQ(0, loop.rc);
-	EXPECT_LT(20, loop.count);
 	edu_close(&self->edu[1]);
 	vm_close(vm, &self->edu[0]);
 }
