@@ -587,8 +587,7 @@ static bool race_note(struct race *r, int what, int rc,
 
 static void *do_queue(struct race *r, int index)
 {
-	__u32 id;
-	int rc;
+	__u32 id = 0;
 
 	while (!r->stop) {
 		/* EINVAL: the memory is just being unmapped */
@@ -598,10 +597,7 @@ static void *do_queue(struct race *r, int index)
 			       ERR(EIO) | ERR(EEXIST) | ERR(ENOENT) |
 			       ERR(EINVAL)))
 			continue;
-		do {
-			rc = destroy(r->vm.fd, id);
-		} while (rc == -EBUSY);
-		race_note(r, index, rc, 0);
+		race_note(r, index, destroy_when_free(r->vm.fd, id), 0);
 	}
 	return NULL;
 }
@@ -688,10 +684,7 @@ static void *do_viommu(void *arg)
 						  r->vm.s2, &data, &id), 0))
 			continue;
 		r->offset = data.out_mmap_offset;
-		do {
-			rc = destroy(r->vm.fd, id);
-		} while (rc == -EBUSY);
-		race_note(r, 2, rc, 0);
+		race_note(r, 2, destroy_when_free(r->vm.fd, id), 0);
 		/* The answer cannot be given: nobody may have mapped it */
 		rc = viommu_alloc(r->vm.fd, r->vm.dev, r->vm.s2, (void *)1, &id);
 		if (rc != -EFAULT)

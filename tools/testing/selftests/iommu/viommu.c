@@ -2223,17 +2223,14 @@ static void *do_destroy_vdevice(void *arg)
 {
 	struct race *r = arg;
 	__u32 id;
-	int rc;
 
 	while (!r->stop) {
 		/* Once each: who has destroyed it must not use its ID again */
 		id = atomic_exchange(&r->vdevice, 0);
 		if (!id)
 			continue;
-		do {
-			rc = destroy(r->vm.fd, id);
-		} while (rc == -EBUSY && !r->stop);
-		race_note(r, "destroy vdevice", rc, ERR(ENOENT) | ERR(EBUSY));
+		race_note(r, "destroy vdevice",
+			  destroy_when_free(r->vm.fd, id), ERR(ENOENT));
 	}
 	return NULL;
 }
@@ -2317,26 +2314,10 @@ static void *do_viommus(void *arg)
 		if (rc)
 			break;
 		r->viommu = id;
-		do {
-			rc = destroy(r->vm.fd, id);
-		} while (rc == -EBUSY && !r->stop);
-		race_note(r, "destroy viommu", rc, ERR(EBUSY));
+		race_note(r, "destroy viommu",
+			  destroy_when_free(r->vm.fd, id), 0);
 	}
 	return NULL;
-}
-
-/*
- * Nobody else knows @id, but it may have been the ID of a vIOMMU before, and
- * who means that one has this object locked while its type is looked at.
- */
-static int destroy_own(int fd, __u32 id)
-{
-	int rc;
-
-	do {
-		rc = destroy(fd, id);
-	} while (rc == -EBUSY);
-	return rc;
 }
 
 static void *do_viommu_children(void *arg)
@@ -2350,7 +2331,7 @@ static void *do_viommu_children(void *arg)
 		race_note(r, "nested_alloc", rc, ERR(EINVAL));
 		if (!rc)
 			race_note(r, "destroy nested",
-				  destroy_own(r->vm.fd, id), 0);
+				  destroy_when_free(r->vm.fd, id), 0);
 		rc = vdevice_alloc(r->vm.fd, r->viommu, r->vm.dev, VIRT_ID,
 				   &id);
 		race_note(r, "vdevice_alloc", rc, ERR(ENOENT) | ERR(EEXIST));
@@ -2360,7 +2341,7 @@ static void *do_viommu_children(void *arg)
 						 0),
 				  ERR(ENOENT) | ERR(EINVAL));
 			race_note(r, "destroy vdevice",
-				  destroy_own(r->vm.fd, id), 0);
+				  destroy_when_free(r->vm.fd, id), 0);
 		}
 	}
 	return NULL;
@@ -2525,8 +2506,7 @@ TEST_F(race, viommu_destroy_against_children)
 				       do_viommu_children, do_viommu_children };
 
 	race_run(_metadata, &self->r, fns, ARRAY_SIZE(fns));
-	if (self->r.viommu)
-		destroy(self->vm->fd, self->r.viommu);
+	EXPECT_EQ(HELD(1, 0, 0), mock_held(self->vm->fd));
 }
 
 TEST_F(race, anything)

@@ -60,6 +60,20 @@ static int destroy(int fd, __u32 id)
 	return iommufd_ioctl(fd, IOMMU_DESTROY, &cmd);
 }
 
+/*
+ * Other threads may have the object for a moment: because they use it, or
+ * because its ID was that of another object when they learned of it.
+ */
+static int destroy_when_free(int fd, __u32 id)
+{
+	int rc;
+
+	do {
+		rc = destroy(fd, id);
+	} while (rc == -EBUSY);
+	return rc;
+}
+
 static int ioas_alloc(int fd, __u32 *id)
 {
 	struct iommu_ioas_alloc cmd = { .size = sizeof(cmd) };
