@@ -403,13 +403,11 @@ static int map_region(int fd, size_t length, int prot, int flags, __u64 offset,
 {
 	void *map = mmap(NULL, length, prot, flags, fd, offset);
 
-	if (map == MAP_FAILED)
-		return -errno;
 	if (at)
 		*at = map;
-	else
+	else if (map != MAP_FAILED)
 		munmap(map, length);
-	return 0;
+	return map == MAP_FAILED ? -errno : 0;
 }
 
 #define MAP(_at) \
