@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Sourced by the scripts that compile: from here on all compilers go through ccache, as far as it is there. Its folder is
+# the user's own, by default ~/.cache/ccache, so it outlives build/ and serves every clone: paths count from the top of
+# the clone.
+
+if [ -z "${CCACHE_BASEDIR-}" ]; then
+	CCACHE_BASEDIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
+	export CCACHE_BASEDIR CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE-10G}
+	PATH=/usr/lib/ccache:$PATH
+fi
