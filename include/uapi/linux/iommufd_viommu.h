@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
- * The vIOMMU part of the iommufd user API. Do not include this file: it comes
- * with <linux/iommufd.h>, whose rules for sizes, flags and reserved fields hold
- * here as well.
+ * The vIOMMU part of the iommufd user API. Include <linux/iommufd.h>, which
+ * includes this file. Its rules for sizes, flags and reserved fields apply here
+ * as well.
  *
- * Values of this file that mainline does not have are kept out of its way:
- * flags are taken from bit 31 downwards, enumeration values from 0x80000001
- * upwards, ioctl numbers from 0xe0 upwards.
+ * Values that mainline does not define stay out of its way: flags count down from
+ * bit 31, enumeration values up from 0x80000001, ioctl numbers up from 0xe0.
  */
 #ifndef _UAPI_IOMMUFD_VIOMMU_H
 #define _UAPI_IOMMUFD_VIOMMU_H
@@ -16,7 +15,7 @@
 
 /**
  * enum iommu_viommu_type - Virtual IOMMU Type
- * @IOMMU_VIOMMU_TYPE_DEFAULT: Managed by the core, no driver involved
+ * @IOMMU_VIOMMU_TYPE_DEFAULT: Managed by the core, without vendor state
  * @IOMMU_VIOMMU_TYPE_ARM_SMMUV3: ARM SMMUv3 driver specific type
  * @IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV: NVIDIA Tegra241 CMDQ-V (extension for ARM
  *                                    SMMUv3) driver specific type
@@ -32,7 +31,7 @@ enum iommu_viommu_type {
  * @size: sizeof(struct iommu_viommu_alloc)
  * @flags: Must be 0
  * @type: Type of the virtual IOMMU, one of enum iommu_viommu_type
- * @dev_id: A device behind the physical IOMMU that the slice is taken from
+ * @dev_id: A device behind the physical IOMMU
  * @hwpt_id: The nesting parent: a paging HWPT allocated with
  *           IOMMU_HWPT_ALLOC_NEST_PARENT
  * @out_viommu_id: Output virtual IOMMU ID
@@ -40,32 +39,31 @@ enum iommu_viommu_type {
  * @__reserved: Must be 0
  * @data_uptr: User pointer to the type specific data
  *
- * Allocate a virtual IOMMU object: the slice of one physical IOMMU that one VM
- * uses. It owns the identity that the hardware tags the VM's cache entries with
- * and keeps the nesting parent alive. @dev_id only names the physical IOMMU;
- * the object stays when the device goes.
+ * Allocate a virtual IOMMU object: the part of one physical IOMMU that one VM
+ * uses. It owns the identity that tags the VM's cache entries in hardware, and
+ * keeps the nesting parent alive. @dev_id only names the physical IOMMU: the
+ * object does not depend on the device.
  *
- * Nested HWPTs are allocated on it by passing its ID as the pt_id of
- * IOMMU_HWPT_ALLOC, and cache invalidation commands in the format of the
- * physical IOMMU are handed to it by IOMMU_HWPT_INVALIDATE.
+ * To allocate a nested HWPT on it pass its ID as the pt_id of IOMMU_HWPT_ALLOC.
+ * IOMMU_HWPT_INVALIDATE passes cache invalidation commands to it, in the format
+ * of the physical IOMMU.
  *
- * Errors beside the general ones:
+ * Errors in addition to the general ones:
  *
- * - EOPNOTSUPP: a flag or a type that is not known, type specific data where
- *   the type has none, or an IOMMU, device or firmware that does not allow
- *   nested translation. Another nesting parent does not help.
- * - EINVAL: @hwpt_id is not a nesting parent, or is one that this physical
- *   IOMMU cannot use (page table format, address size, coherence). Another
- *   one, made for @dev_id, helps.
- * - ENOSPC: the physical IOMMU has no identity left for another slice.
- * - EBUSY on IOMMU_DESTROY: the object has children, that is nested HWPTs,
- *   virtual devices, event queues or hardware queues, or its registers are
- *   mapped.
+ * - EOPNOTSUPP: an unknown flag or type; type specific data for a type that takes
+ *   none; or the IOMMU, the device or the firmware does not allow nested
+ *   translation. Another nesting parent does not help.
+ * - EINVAL: @hwpt_id is not a nesting parent, or this physical IOMMU cannot use it
+ *   (page table format, address size, coherence). A parent that is allocated for
+ *   @dev_id works. Also missing or bad data for a type that takes data.
+ * - ENOSPC: the physical IOMMU has no free identity.
+ * - EBUSY on IOMMU_DESTROY: the object has children (nested HWPTs, virtual
+ *   devices, event queues or hardware queues), or its registers are mapped.
  *
- * Some types have registers for the VM, and say in their data at which offset and
- * length of the iommufd. mmap() of them takes that offset and that length, and
- * fails with EINVAL if it is not MAP_SHARED, EPERM with PROT_EXEC, and ENXIO if
- * there is no such region. They are mapped uncached.
+ * Some types have registers for the VM. Their data returns the offset and the
+ * length for mmap() on the iommufd, which accepts only these. It fails with EINVAL
+ * without MAP_SHARED, with EPERM for PROT_EXEC, and with ENXIO if there is no such
+ * region. The mapping is uncached.
  */
 struct iommu_viommu_alloc {
 	__u32 size;
@@ -87,23 +85,23 @@ struct iommu_viommu_alloc {
  * @viommu_id: Virtual IOMMU ID to associate with the virtual device
  * @dev_id: The physical device; must be behind the physical IOMMU of @viommu_id
  * @out_vdevice_id: Output virtual device ID
- * @virt_id: The device's ID in the VM, in the VM's view of the IOMMU: the
+ * @virt_id: The ID of the device in the VM, as the VM's IOMMU sees it: the
  *           StreamID of an ARM SMMUv3, the DeviceID of an AMD IOMMU, the
  *           requester ID of Intel VT-d
  *
- * Tell a virtual IOMMU by which ID the guest knows a device. Guest commands
- * that name the ID reach the device, and a translating nested HWPT can be
+ * Tell a virtual IOMMU under which ID the guest knows a device. After that guest
+ * commands that name the ID reach the device, and a translating nested HWPT can be
  * attached to it.
  *
- * The object goes with the device: closing the device's file destroys it. Its
- * ID is then dead, IOMMU_DESTROY of it fails with ENOENT, and the ID is not
- * given out again before the iommufd is closed.
+ * Closing the device's file destroys the object. Its object ID then becomes
+ * invalid: IOMMU_DESTROY of it fails with ENOENT, and the ID is not used again
+ * before the iommufd is closed.
  *
- * Errors beside the general ones:
+ * Errors in addition to the general ones:
  *
  * - EEXIST: the device has a virtual device already, or @virt_id is taken on
  *   this virtual IOMMU.
- * - EINVAL: the device is behind another physical IOMMU, or @virt_id is larger
+ * - EINVAL: the device is behind another physical IOMMU, or @virt_id is wider
  *   than the IDs of this kind of IOMMU.
  * - EOPNOTSUPP: the IOMMU knows the device by several IDs.
  */
@@ -133,34 +131,35 @@ enum iommu_veventq_type {
  * struct iommu_veventq_alloc - ioctl(IOMMU_VEVENTQ_ALLOC)
  * @size: sizeof(struct iommu_veventq_alloc)
  * @flags: Must be 0
- * @viommu_id: Virtual IOMMU ID whose events are wanted
+ * @viommu_id: Virtual IOMMU ID to report events of
  * @type: Type of the events, one of enum iommu_veventq_type
- * @veventq_depth: Events that the queue holds at most, 1 to 2^19
+ * @veventq_depth: Maximum number of events in the queue, 1 to 2^19
  * @out_veventq_id: Output event queue ID
- * @out_veventq_fd: Output file descriptor to read the events from, to be closed
- *                  before the object can be destroyed
+ * @out_veventq_fd: Output file descriptor to read the events from. Close it
+ *                  before destroying the object.
  * @__reserved: Must be 0
  *
- * Allocate a queue for one type of event of a virtual IOMMU: what the physical
- * IOMMU reports of the VM's devices and what is the VM's business. The memory
+ * Allocate a queue for one type of event of a virtual IOMMU: events that the
+ * physical IOMMU raises for the VM's devices and that concern the VM. The memory
  * of the queue is allocated here and charged to the caller.
  *
- * read() returns whole records, as many as there are and fit: a &struct
- * iommufd_vevent_header and the payload of the type. It does not wait: 0 is an
- * empty queue. poll() reports POLLIN when there is something to read. A full
- * queue loses new events. It then ends with a header that has
- * IOMMU_VEVENTQ_FLAG_LOST_EVENTS set and no payload, unless an event that was
- * queued later shows the loss by its sequence number.
+ * read() returns as many whole records as there are and fit. A record is a &struct
+ * iommufd_vevent_header and the payload of the type. read() does not wait: it
+ * returns 0 if the queue is empty. poll() reports POLLIN while there are records.
+ * A full queue loses new events. It then ends with a header without payload that
+ * has IOMMU_VEVENTQ_FLAG_LOST_EVENTS set, unless a later event was queued, whose
+ * sequence number shows the loss.
  *
- * Errors beside the general ones:
+ * Errors in addition to the general ones:
  *
  * - EOPNOTSUPP: a flag, or a type that this virtual IOMMU does not have
- * - EINVAL: a depth of 0 or beyond the limit
- * - EEXIST: the virtual IOMMU has a queue of this type
+ * - EINVAL: a depth of 0 or above the limit
+ * - EEXIST: the virtual IOMMU has a queue of this type already
  * - EBUSY on IOMMU_DESTROY: the file is open
  *
- * Errors of read(): EINVAL if the buffer is smaller than a header, or than the
- * first record; EFAULT, with the record still in the queue; ESPIPE at an offset.
+ * read() fails with EINVAL if the buffer is smaller than a header or than the first
+ * record, with EFAULT if the record cannot be copied, which leaves it in the queue,
+ * and with ESPIPE at an offset.
  */
 struct iommu_veventq_alloc {
 	__u32 size;
@@ -192,40 +191,40 @@ enum iommu_hw_queue_type {
  * @flags: Must be 0
  * @viommu_id: Virtual IOMMU ID to associate the queue with
  * @type: Type of the queue, one of enum iommu_hw_queue_type
- * @index: Which of the virtual IOMMU's queues of this type
+ * @index: Index of the queue among the virtual IOMMU's queues of this type
  * @out_hw_queue_id: Output hardware queue ID
- * @nesting_parent_iova: Where the guest has the memory of the queue, in the IOAS
+ * @nesting_parent_iova: Guest physical address of the queue's memory, in the IOAS
  *                       of the nesting parent, in bytes
  * @length: Length of that memory in bytes
  *
- * Let the hardware read a queue in guest memory by itself. The memory has to be
- * contiguous in the host's memory, not only in the guest's: a VMM backs it with
- * a huge page, and shows its guest a largest queue that fits in one.
+ * Let the hardware read a queue in guest memory by itself. The memory must be
+ * contiguous in the host's physical memory, not only in the guest's. Back it with
+ * a huge page, and show the guest a maximum queue size that fits in one.
  *
- * The memory is pinned, and IOMMU_IOAS_UNMAP of any mapping that it touches fails
- * with EBUSY, for as long as the object exists.
+ * While the object exists the memory is pinned, and IOMMU_IOAS_UNMAP of any
+ * mapping that it touches fails with EBUSY.
  *
- * The queues of the type IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV are those of the
- * virtual interface. They are allocated in the order of their index and destroyed
- * in the opposite order. The length is a power of two, at least 32 and at most 16
- * times 2^SMMU_IDR1.CMDQS, and the host's address a multiple of it. The guest
+ * The type IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV stands for the queues of the virtual
+ * interface. Allocate them in the order of their index and destroy them in reverse
+ * order. The length must be a power of two, at least 32 and at most 16 times
+ * 2^SMMU_IDR1.CMDQS. The physical address must be a multiple of it. The guest
  * enables the queue through the registers that the VMM has mapped for it.
  *
- * Errors beside the general ones:
+ * Errors in addition to the general ones:
  *
  * - EOPNOTSUPP: a flag, or a type that this virtual IOMMU does not have
- * - EINVAL: a length of 0, an index, a length or an alignment that the hardware
- *   does not have, or memory that is about to be unmapped
- * - EOVERFLOW: memory beyond the end of the address space
- * - EEXIST: there is a queue of this index
- * - EIO: there is no queue of the index below, where the order matters; or the
+ * - EINVAL: a length of 0; the hardware does not support the index, the length or
+ *   the alignment; or the memory is being unmapped
+ * - EOVERFLOW: the memory wraps around the end of the address space
+ * - EEXIST: the virtual IOMMU has a queue of this index already
+ * - EIO: the type is ordered and there is no queue at the index below; or the
  *   queues of the virtual IOMMU had to be stopped for good
- * - ETIMEDOUT: the hardware does not answer
+ * - ETIMEDOUT: the hardware does not respond
  * - ENOENT: part of the memory is not mapped
  * - EPERM: the memory is mapped without IOMMU_IOAS_MAP_READABLE
- * - EFAULT: the memory is not contiguous in the host
- * - EBUSY on IOMMU_DESTROY: there is a queue of the index above, where the order
- *   matters
+ * - EFAULT: the memory is not physically contiguous
+ * - EBUSY on IOMMU_DESTROY: the type is ordered and there is a queue at the index
+ *   above
  */
 struct iommu_hw_queue_alloc {
 	__u32 size;
@@ -252,9 +251,9 @@ enum iommu_veventq_flag {
 /**
  * struct iommufd_vevent_header - Header of a record of an event queue
  * @flags: Combination of enum iommu_veventq_flag
- * @sequence: Number of the event, 0 to INT_MAX and then 0 again. Lost events
- *            count; with IOMMU_VEVENTQ_FLAG_LOST_EVENTS it is the number of the
- *            last one that was lost.
+ * @sequence: Number of the event, 0 to INT_MAX and then 0 again, including lost
+ *            events. With IOMMU_VEVENTQ_FLAG_LOST_EVENTS it is the number of the
+ *            last lost event.
  */
 struct iommufd_vevent_header {
 	__u32 flags;
@@ -267,11 +266,11 @@ struct iommufd_vevent_header {
  * @evt: A record in the format of the SMMU's event queue, little endian. Its
  *       StreamID is the virtual one.
  *
- * Reported are C_BAD_STE, F_STREAM_DISABLED, C_BAD_SUBSTREAMID, C_BAD_CD,
- * F_TRANSLATION, F_ADDR_SIZE, F_ACCESS and F_PERMISSION, the last four where it
- * is stage 1 that faulted and the transaction was terminated. Fields that the
- * architecture leaves unknown there, and those that are the host's, are 0. All
- * other events stay on the host.
+ * The VM gets C_BAD_STE, F_STREAM_DISABLED, C_BAD_SUBSTREAMID and C_BAD_CD, and
+ * F_TRANSLATION, F_ADDR_SIZE, F_ACCESS and F_PERMISSION if stage 1 faulted and the
+ * transaction was terminated. Fields that the architecture leaves unknown in these
+ * events, and those that belong to the host, are 0. The host keeps all other
+ * events.
  */
 struct iommu_vevent_arm_smmuv3 {
 	__aligned_le64 evt[4];
@@ -280,25 +279,26 @@ struct iommu_vevent_arm_smmuv3 {
 /**
  * struct iommu_viommu_tegra241_cmdqv - NVIDIA Tegra241 CMDQ-V virtual interface
  *                                      (IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV)
- * @out_vintf_mmap_offset: Output the offset for mmap() of the interface's page 0
- * @out_vintf_mmap_length: Output the length for it, 64 KiB
+ * @out_vintf_mmap_offset: Output offset for mmap() of the interface's page 0
+ * @out_vintf_mmap_length: Output length for mmap(), 64 KiB
  *
  * The virtual IOMMU is one of IOMMU_VIOMMU_TYPE_ARM_SMMUV3 with a virtual
- * interface (VINTF) of the command queue extension: queues in guest memory that
- * the hardware reads. Page 0 of the interface has the queues' indices, enable and
- * error bits. A VMM maps it into its guest; the slots of queues that were not
- * allocated are dead.
+ * interface (VINTF) of the command queue extension: the hardware reads its queues
+ * in guest memory. Page 0 of the interface has the queues' indices, enable and
+ * error bits. The VMM maps it into its guest. The registers of queues that are not
+ * allocated do nothing.
  *
- * The hardware takes from such a queue TLBI_NH_ASID, TLBI_NH_VA, ATC_INV and
- * CMD_SYNC without a signal. The guest's driver knows that by the bit HYP_OWN of
- * the interface's configuration, which the VMM must show as 0. What else the
- * guest wants invalidated comes by IOMMU_HWPT_INVALIDATE, as for the other type.
+ * The hardware executes TLBI_NH_ASID, TLBI_NH_VA, ATC_INV and CMD_SYNC without a
+ * signal from such a queue. The guest's driver recognizes that by the bit HYP_OWN
+ * of the interface's configuration, which the VMM must show as 0. All other
+ * invalidations of the guest go through IOMMU_HWPT_INVALIDATE, as for the other
+ * type.
  *
- * Each virtual device takes one of the interface's pairs of StreamIDs, of which
- * &struct iommu_hw_info_tegra241_cmdqv tells how many there are: beyond that
- * IOMMU_VDEVICE_ALLOC fails with ENOSPC, and with EINVAL for a virtual StreamID
- * above 0xFFFFF. IOMMU_VIOMMU_ALLOC fails with ENOSPC if the hardware has no
- * interface left, and with EINVAL if there is no such data.
+ * Each virtual device uses one of the interface's pairs of StreamIDs. &struct
+ * iommu_hw_info_tegra241_cmdqv returns their number. If none is free
+ * IOMMU_VDEVICE_ALLOC fails with ENOSPC. It fails with EINVAL for a virtual
+ * StreamID above 0xFFFFF. IOMMU_VIOMMU_ALLOC fails with ENOSPC if the hardware has
+ * no free interface, and with EINVAL without this data.
  */
 struct iommu_viommu_tegra241_cmdqv {
 	__aligned_u64 out_vintf_mmap_offset;
@@ -308,11 +308,11 @@ struct iommu_viommu_tegra241_cmdqv {
 /**
  * struct iommu_vevent_tegra241_cmdqv - NVIDIA Tegra241 CMDQ-V error map
  *                                      (IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV)
- * @lvcmdq_err_map: Which queues of the interface have an error, little endian: bit
- *                  i of word n is the queue of index 64 * n + i
+ * @lvcmdq_err_map: Queues of the interface that have an error, little endian: bit i
+ *                  of word n is the queue of index 64 * n + i
  *
- * Reported whenever a queue gets an error. The guest finds it in the registers of
- * the queue, and acknowledges it there.
+ * Reported whenever a queue gets an error. The guest finds the error in the
+ * registers of the queue, and acknowledges it there.
  */
 struct iommu_vevent_tegra241_cmdqv {
 	__aligned_le64 lvcmdq_err_map[2];
@@ -328,7 +328,7 @@ struct iommu_vevent_tegra241_cmdqv {
  * @log2vsids: Log2 of the number of its pairs of StreamIDs
  * @__reserved: 0
  *
- * Comes only if it is asked for, by IOMMU_HW_INFO_FLAG_INPUT_TYPE.
+ * Returned only if it is requested, with IOMMU_HW_INFO_FLAG_INPUT_TYPE.
  */
 struct iommu_hw_info_tegra241_cmdqv {
 	__u32 flags;
@@ -345,14 +345,13 @@ struct iommu_hw_info_tegra241_cmdqv {
  *       endian. Allowed in word 0: V, Config, S1Fmt, S1ContextPtr (51:6) and
  *       S1CDMax; in word 1: S1DSS, S1CIR, S1COR, S1CSH, S1STALLD and EATS.
  *
- * Config may be abort, bypass or stage 1; V=0 is taken as abort, whatever the
- * other bits are. EATS may be 0 or 1; where ATS is not possible for the device,
- * 1 is silently 0. An STE that says anything else is refused with -EIO, and so
- * is any bit outside the fields above: the VMM clears them, or tells its guest
- * of a bad STE.
+ * Config may be abort, bypass or stage 1. V=0 means abort, whatever the other bits
+ * are. EATS may be 0 or 1; if the device cannot use ATS, 1 is treated as 0. Any
+ * other value, and any bit outside the fields above, fails with EIO: the VMM clears
+ * such bits, or reports a bad STE to its guest.
  *
- * The hardware reports nothing for an STE that aborts. A VMM that wants its
- * guest to see C_BAD_STE for V=0 makes that event itself.
+ * The hardware reports nothing for an STE that aborts. To show C_BAD_STE for V=0 to
+ * the guest the VMM generates that event itself.
  */
 struct iommu_hwpt_arm_smmuv3 {
 	__aligned_le64 ste[2];
@@ -367,15 +366,15 @@ struct iommu_hwpt_arm_smmuv3 {
  * @iidr: The register SMMU_IIDR
  * @aidr: The register SMMU_AIDR
  *
- * The registers are what the hardware says; a VMM picks what it shows to its
- * guest. Only these fields are meaningful:
+ * The registers have the values of the hardware. The VMM selects what it shows to
+ * its guest. Only these fields are meaningful:
  *
  * - idr[0]: ST_LEVEL, TERM_MODEL, STALL_MODEL, TTENDIAN, CD2L, ASID16, TTF
  * - idr[1]: SIDSIZE, SSIDSIZE
  * - idr[3]: BBML, RIL
  * - idr[5]: VAX, GRAN64K, GRAN16K, GRAN4K, DS
  *
- * S1P and COHACC are to be taken as 1 whatever the registers say. ATS is a
+ * Treat S1P and COHACC as 1, whatever the registers say. ATS is a
  * property of each device, see IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED. HTTU, BTM
  * and MPAM are not available to a guest.
  */
@@ -401,22 +400,22 @@ enum iommu_hw_info_arm_smmuv3_flags {
  *                                 (IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3)
  * @cmd: One command of the guest's command queue, little endian
  *
- * Accepted are CMD_TLBI_NSNH_ALL, CMD_TLBI_NH_ALL, CMD_TLBI_NH_ASID,
- * CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA, CMD_CFGI_CD, CMD_CFGI_CD_ALL and
- * CMD_ATC_INV. They act on the VM alone: the kernel puts in the VMID of the
- * virtual IOMMU and replaces a virtual StreamID by the physical one.
+ * The kernel accepts CMD_TLBI_NSNH_ALL, CMD_TLBI_NH_ALL, CMD_TLBI_NH_ASID,
+ * CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA, CMD_CFGI_CD, CMD_CFGI_CD_ALL and CMD_ATC_INV.
+ * They only affect the VM: the kernel sets the VMID of the virtual IOMMU and
+ * replaces a virtual StreamID by the physical one.
  *
  * Any other command, a command or field that the hardware does not have, a
- * reserved bit or a virtual StreamID without a virtual device fails with -EIO,
- * except that ranges and levels work on any hardware. entry_num then is the
- * index of that command: all before it are complete, none after it was started.
- * The return of the ioctl is the CMD_SYNC of the batch. Commands take effect as
- * if a CMD_SYNC stood wherever the order matters to a guest: a CFGI before a
- * TLBI before a CMD_ATC_INV.
+ * reserved bit, and a virtual StreamID without a virtual device fail with EIO.
+ * Ranges and levels however work on any hardware. entry_num then is the index of
+ * that command: all commands before it are complete, none after it was started.
+ * The return of the ioctl is the CMD_SYNC of the batch. Within the batch commands
+ * take effect as if a CMD_SYNC stood wherever the order matters to a guest: a CFGI
+ * before a TLBI before a CMD_ATC_INV.
  *
- * The entry_len of &struct iommu_hwpt_invalidate is the size of this structure,
- * no more and no less. A CMD_ATC_INV for a device whose ATS is off succeeds and
- * is not sent: there is nothing to invalidate.
+ * The entry_len of &struct iommu_hwpt_invalidate must be the size of this
+ * structure. A CMD_ATC_INV for a device whose ATS is off succeeds but is not sent:
+ * there is nothing to invalidate.
  */
 struct iommu_viommu_arm_smmuv3_invalidate {
 	__aligned_le64 cmd[2];
