@@ -4,8 +4,9 @@
  * includes this file. Its rules for sizes, flags and reserved fields apply here
  * as well.
  *
- * Values that mainline does not define stay out of its way: flags count down from
- * bit 31, enumeration values up from 0x80000001, ioctl numbers up from 0xe0.
+ * Values that mainline does not define stay out of its way: flags count down
+ * from bit 31, enumeration values up from 0x80000001, ioctl numbers up from
+ * 0xe0.
  */
 #ifndef _UAPI_IOMMUFD_VIOMMU_H
 #define _UAPI_IOMMUFD_VIOMMU_H
@@ -50,20 +51,20 @@ enum iommu_viommu_type {
  *
  * Errors in addition to the general ones:
  *
- * - EOPNOTSUPP: an unknown flag or type; type specific data for a type that takes
- *   none; or the IOMMU, the device or the firmware does not allow nested
+ * - EOPNOTSUPP: an unknown flag or type; type specific data for a type that
+ *   takes none; or the IOMMU, the device or the firmware does not allow nested
  *   translation. Another nesting parent does not help.
- * - EINVAL: @hwpt_id is not a nesting parent, or this physical IOMMU cannot use it
- *   (page table format, address size, coherence). A parent that is allocated for
- *   @dev_id works. Also missing or bad data for a type that takes data.
+ * - EINVAL: @hwpt_id is not a nesting parent, or this physical IOMMU cannot use
+ *   it (page table format, address size, coherence). A parent that is allocated
+ *   for @dev_id works. Also missing or bad data for a type that takes data.
  * - ENOSPC: the physical IOMMU has no free identity.
  * - EBUSY on IOMMU_DESTROY: the object has children (nested HWPTs, virtual
  *   devices, event queues or hardware queues), or its registers are mapped.
  *
  * Some types have registers for the VM. Their data returns the offset and the
- * length for mmap() on the iommufd, which accepts only these. It fails with EINVAL
- * without MAP_SHARED, with EPERM for PROT_EXEC, and with ENXIO if there is no such
- * region. The mapping is uncached.
+ * length for mmap() on the iommufd, which accepts only these. It fails with
+ * EINVAL without MAP_SHARED, with EPERM for PROT_EXEC, and with ENXIO if there
+ * is no such region. The mapping is uncached.
  */
 struct iommu_viommu_alloc {
 	__u32 size;
@@ -89,9 +90,9 @@ struct iommu_viommu_alloc {
  *           StreamID of an ARM SMMUv3, the DeviceID of an AMD IOMMU, the
  *           requester ID of Intel VT-d
  *
- * Tell a virtual IOMMU under which ID the guest knows a device. After that guest
- * commands that name the ID reach the device, and a translating nested HWPT can be
- * attached to it.
+ * Tell a virtual IOMMU under which ID the guest knows a device. After that
+ * guest commands that name the ID reach the device, and a translating nested
+ * HWPT can be attached to it.
  *
  * Closing the device's file destroys the object. Its object ID then becomes
  * invalid: IOMMU_DESTROY of it fails with ENOENT, and the ID is not used again
@@ -140,15 +141,15 @@ enum iommu_veventq_type {
  * @__reserved: Must be 0
  *
  * Allocate a queue for one type of event of a virtual IOMMU: events that the
- * physical IOMMU raises for the VM's devices and that concern the VM. The memory
- * of the queue is allocated here and charged to the caller.
+ * physical IOMMU raises for the VM's devices and that concern the VM. The
+ * memory of the queue is allocated here and charged to the caller.
  *
- * read() returns as many whole records as there are and fit. A record is a &struct
- * iommufd_vevent_header and the payload of the type. read() does not wait: it
- * returns 0 if the queue is empty. poll() reports POLLIN while there are records.
- * A full queue loses new events. It then ends with a header without payload that
- * has IOMMU_VEVENTQ_FLAG_LOST_EVENTS set, unless a later event was queued, whose
- * sequence number shows the loss.
+ * read() returns as many whole records as there are and fit. A record is a
+ * &struct iommufd_vevent_header and the payload of the type. read() does not
+ * wait: it returns 0 if the queue is empty. poll() reports POLLIN while there
+ * are records. A full queue loses new events. It then ends with a header
+ * without payload that has IOMMU_VEVENTQ_FLAG_LOST_EVENTS set, unless a later
+ * event was queued, whose sequence number shows the loss.
  *
  * Errors in addition to the general ones:
  *
@@ -157,9 +158,9 @@ enum iommu_veventq_type {
  * - EEXIST: the virtual IOMMU has a queue of this type already
  * - EBUSY on IOMMU_DESTROY: the file is open
  *
- * read() fails with EINVAL if the buffer is smaller than a header or than the first
- * record, with EFAULT if the record cannot be copied, which leaves it in the queue,
- * and with ESPIPE at an offset.
+ * read() fails with EINVAL if the buffer is smaller than a header or than the
+ * first record, with EFAULT if the record cannot be copied, which leaves it in
+ * the queue, and with ESPIPE at an offset.
  */
 struct iommu_veventq_alloc {
 	__u32 size;
@@ -193,28 +194,29 @@ enum iommu_hw_queue_type {
  * @type: Type of the queue, one of enum iommu_hw_queue_type
  * @index: Index of the queue among the virtual IOMMU's queues of this type
  * @out_hw_queue_id: Output hardware queue ID
- * @nesting_parent_iova: Guest physical address of the queue's memory, in the IOAS
- *                       of the nesting parent, in bytes
+ * @nesting_parent_iova: Guest physical address of the queue's memory, in the
+ *                       IOAS of the nesting parent, in bytes
  * @length: Length of that memory in bytes
  *
  * Let the hardware read a queue in guest memory by itself. The memory must be
- * contiguous in the host's physical memory, not only in the guest's. Back it with
- * a huge page, and show the guest a maximum queue size that fits in one.
+ * contiguous in the host's physical memory, not only in the guest's. Back it
+ * with a huge page, and show the guest a maximum queue size that fits in one.
  *
  * While the object exists the memory is pinned, and IOMMU_IOAS_UNMAP of any
  * mapping that it touches fails with EBUSY.
  *
- * The type IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV stands for the queues of the virtual
- * interface. Allocate them in the order of their index and destroy them in reverse
- * order. The length must be a power of two, at least 32 and at most 16 times
- * 2^SMMU_IDR1.CMDQS. The physical address must be a multiple of it. The guest
- * enables the queue through the registers that the VMM has mapped for it.
+ * The type IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV stands for the queues of the
+ * virtual interface. Allocate them in the order of their index and destroy them
+ * in reverse order. The length must be a power of two, at least 32 and at most
+ * 16 times 2^SMMU_IDR1.CMDQS. The physical address must be a multiple of it.
+ * The guest enables the queue through the registers that the VMM has mapped for
+ * it.
  *
  * Errors in addition to the general ones:
  *
  * - EOPNOTSUPP: a flag, or a type that this virtual IOMMU does not have
- * - EINVAL: a length of 0; the hardware does not support the index, the length or
- *   the alignment; or the memory is being unmapped
+ * - EINVAL: a length of 0; the hardware does not support the index, the length
+ *   or the alignment; or the memory is being unmapped
  * - EOVERFLOW: the memory wraps around the end of the address space
  * - EEXIST: the virtual IOMMU has a queue of this index already
  * - EIO: the type is ordered and there is no queue at the index below; or the
@@ -223,8 +225,8 @@ enum iommu_hw_queue_type {
  * - ENOENT: part of the memory is not mapped
  * - EPERM: the memory is mapped without IOMMU_IOAS_MAP_READABLE
  * - EFAULT: the memory is not physically contiguous
- * - EBUSY on IOMMU_DESTROY: the type is ordered and there is a queue at the index
- *   above
+ * - EBUSY on IOMMU_DESTROY: the type is ordered and there is a queue at the
+ *   index above
  */
 struct iommu_hw_queue_alloc {
 	__u32 size;
@@ -252,8 +254,8 @@ enum iommu_veventq_flag {
  * struct iommufd_vevent_header - Header of a record of an event queue
  * @flags: Combination of enum iommu_veventq_flag
  * @sequence: Number of the event, 0 to INT_MAX and then 0 again, including lost
- *            events. With IOMMU_VEVENTQ_FLAG_LOST_EVENTS it is the number of the
- *            last lost event.
+ *            events. With IOMMU_VEVENTQ_FLAG_LOST_EVENTS it is the number of
+ *            the last lost event.
  */
 struct iommufd_vevent_header {
 	__u32 flags;
@@ -267,10 +269,10 @@ struct iommufd_vevent_header {
  *       StreamID is the virtual one.
  *
  * The VM gets C_BAD_STE, F_STREAM_DISABLED, C_BAD_SUBSTREAMID and C_BAD_CD, and
- * F_TRANSLATION, F_ADDR_SIZE, F_ACCESS and F_PERMISSION if stage 1 faulted and the
- * transaction was terminated. Fields that the architecture leaves unknown in these
- * events, and those that belong to the host, are 0. The host keeps all other
- * events.
+ * F_TRANSLATION, F_ADDR_SIZE, F_ACCESS and F_PERMISSION if stage 1 faulted and
+ * the transaction was terminated. Fields that the architecture leaves unknown
+ * in these events, and those that belong to the host, are 0. The host keeps all
+ * other events.
  */
 struct iommu_vevent_arm_smmuv3 {
 	__aligned_le64 evt[4];
@@ -283,22 +285,22 @@ struct iommu_vevent_arm_smmuv3 {
  * @out_vintf_mmap_length: Output length for mmap(), 64 KiB
  *
  * The virtual IOMMU is one of IOMMU_VIOMMU_TYPE_ARM_SMMUV3 with a virtual
- * interface (VINTF) of the command queue extension: the hardware reads its queues
- * in guest memory. Page 0 of the interface has the queues' indices, enable and
- * error bits. The VMM maps it into its guest. The registers of queues that are not
- * allocated do nothing.
+ * interface (VINTF) of the command queue extension: the hardware reads its
+ * queues in guest memory. Page 0 of the interface has the queues' indices,
+ * enable and error bits. The VMM maps it into its guest. The registers of
+ * queues that are not allocated do nothing.
  *
- * The hardware executes TLBI_NH_ASID, TLBI_NH_VA, ATC_INV and CMD_SYNC without a
- * signal from such a queue. The guest's driver recognizes that by the bit HYP_OWN
- * of the interface's configuration, which the VMM must show as 0. All other
- * invalidations of the guest go through IOMMU_HWPT_INVALIDATE, as for the other
- * type.
+ * The hardware executes TLBI_NH_ASID, TLBI_NH_VA, ATC_INV and CMD_SYNC without
+ * a signal from such a queue. The guest's driver recognizes that by the bit
+ * HYP_OWN of the interface's configuration, which the VMM must show as 0. All
+ * other invalidations of the guest go through IOMMU_HWPT_INVALIDATE, as for the
+ * other type.
  *
  * Each virtual device uses one of the interface's pairs of StreamIDs. &struct
  * iommu_hw_info_tegra241_cmdqv returns their number. If none is free
  * IOMMU_VDEVICE_ALLOC fails with ENOSPC. It fails with EINVAL for a virtual
- * StreamID above 0xFFFFF. IOMMU_VIOMMU_ALLOC fails with ENOSPC if the hardware has
- * no free interface, and with EINVAL without this data.
+ * StreamID above 0xFFFFF. IOMMU_VIOMMU_ALLOC fails with ENOSPC if the hardware
+ * has no free interface, and with EINVAL without this data.
  */
 struct iommu_viommu_tegra241_cmdqv {
 	__aligned_u64 out_vintf_mmap_offset;
@@ -308,8 +310,8 @@ struct iommu_viommu_tegra241_cmdqv {
 /**
  * struct iommu_vevent_tegra241_cmdqv - NVIDIA Tegra241 CMDQ-V error map
  *                                      (IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV)
- * @lvcmdq_err_map: Queues of the interface that have an error, little endian: bit i
- *                  of word n is the queue of index 64 * n + i
+ * @lvcmdq_err_map: Queues of the interface that have an error, little endian:
+ *                  bit i of word n is the queue of index 64 * n + i
  *
  * Reported whenever a queue gets an error. The guest finds the error in the
  * registers of the queue, and acknowledges it there.
@@ -345,13 +347,13 @@ struct iommu_hw_info_tegra241_cmdqv {
  *       endian. Allowed in word 0: V, Config, S1Fmt, S1ContextPtr (51:6) and
  *       S1CDMax; in word 1: S1DSS, S1CIR, S1COR, S1CSH, S1STALLD and EATS.
  *
- * Config may be abort, bypass or stage 1. V=0 means abort, whatever the other bits
- * are. EATS may be 0 or 1; if the device cannot use ATS, 1 is treated as 0. Any
- * other value, and any bit outside the fields above, fails with EIO: the VMM clears
- * such bits, or reports a bad STE to its guest.
+ * Config may be abort, bypass or stage 1. V=0 means abort, whatever the other
+ * bits are. EATS may be 0 or 1; if the device cannot use ATS, 1 is treated as
+ * 0. Any other value, and any bit outside the fields above, fails with EIO: the
+ * VMM clears such bits, or reports a bad STE to its guest.
  *
- * The hardware reports nothing for an STE that aborts. To show C_BAD_STE for V=0 to
- * the guest the VMM generates that event itself.
+ * The hardware reports nothing for an STE that aborts. To show C_BAD_STE for
+ * V=0 to the guest the VMM generates that event itself.
  */
 struct iommu_hwpt_arm_smmuv3 {
 	__aligned_le64 ste[2];
@@ -366,8 +368,8 @@ struct iommu_hwpt_arm_smmuv3 {
  * @iidr: The register SMMU_IIDR
  * @aidr: The register SMMU_AIDR
  *
- * The registers have the values of the hardware. The VMM selects what it shows to
- * its guest. Only these fields are meaningful:
+ * The registers have the values of the hardware. The VMM selects what it shows
+ * to its guest. Only these fields are meaningful:
  *
  * - idr[0]: ST_LEVEL, TERM_MODEL, STALL_MODEL, TTENDIAN, CD2L, ASID16, TTF
  * - idr[1]: SIDSIZE, SSIDSIZE
@@ -401,21 +403,21 @@ enum iommu_hw_info_arm_smmuv3_flags {
  * @cmd: One command of the guest's command queue, little endian
  *
  * The kernel accepts CMD_TLBI_NSNH_ALL, CMD_TLBI_NH_ALL, CMD_TLBI_NH_ASID,
- * CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA, CMD_CFGI_CD, CMD_CFGI_CD_ALL and CMD_ATC_INV.
- * They only affect the VM: the kernel sets the VMID of the virtual IOMMU and
- * replaces a virtual StreamID by the physical one.
+ * CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA, CMD_CFGI_CD, CMD_CFGI_CD_ALL and
+ * CMD_ATC_INV. They only affect the VM: the kernel sets the VMID of the virtual
+ * IOMMU and replaces a virtual StreamID by the physical one.
  *
  * Any other command, a command or field that the hardware does not have, a
  * reserved bit, and a virtual StreamID without a virtual device fail with EIO.
- * Ranges and levels however work on any hardware. entry_num then is the index of
- * that command: all commands before it are complete, none after it was started.
- * The return of the ioctl is the CMD_SYNC of the batch. Within the batch commands
- * take effect as if a CMD_SYNC stood wherever the order matters to a guest: a CFGI
- * before a TLBI before a CMD_ATC_INV.
+ * Ranges and levels however work on any hardware. entry_num then is the index
+ * of that command: all commands before it are complete, none after it was
+ * started. The return of the ioctl is the CMD_SYNC of the batch. Within the
+ * batch commands take effect as if a CMD_SYNC stood wherever the order matters
+ * to a guest: a CFGI before a TLBI before a CMD_ATC_INV.
  *
  * The entry_len of &struct iommu_hwpt_invalidate must be the size of this
- * structure. A CMD_ATC_INV for a device whose ATS is off succeeds but is not sent:
- * there is nothing to invalidate.
+ * structure. A CMD_ATC_INV for a device whose ATS is off succeeds but is not
+ * sent: there is nothing to invalidate.
  */
 struct iommu_viommu_arm_smmuv3_invalidate {
 	__aligned_le64 cmd[2];
