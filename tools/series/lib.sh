@@ -12,7 +12,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL ${!GIT_@}
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 LC_ALL=C
 DATE='1735689600 +0000'
 
-# refs/series/assembled is what `tree` made last; .git/laid is a copy of the series/ it made it from.
+# refs/series/assembled is the last result of `tree`; .git/laid is a copy of the series/ that it used.
 ASSEMBLED=refs/series/assembled
 LAID=$TREE/.git/laid
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the checks: places, and a result a line in TAP.
+# Sourced by the checks: paths, and functions that print results as TAP.
 
 set -euo pipefail
 top=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../../../..")
@@ -44,7 +44,7 @@ try()
 	rm -f "$log"
 }
 
-# empty NAME COMMAND...: ok if the command has nothing to say
+# empty NAME COMMAND...: ok if the command prints nothing
 empty()
 {
 	local name=$1 log status=0
@@ -60,7 +60,7 @@ empty()
 }
 
 # board LABEL NAME PROGRAM [OPTION...]: run a program of tools/testing/viommu on
-# the board NAME. It prints a TAP stream of its own: number that through.
+# the board NAME. It prints its own TAP stream; renumber it.
 board()
 {
 	local label=$1 name=$2 program=$3 status=0 cases=0 line
