@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <linux/iommufd.h>
+#include "../selftests/iommu/viommu_ioctl.h"
 #include "iommufd_test.h"
 #include "bench.h"
 
@@ -23,9 +22,9 @@ static uint32_t ioas, s2, viommu;
 
 static void must(int rc, const char *what)
 {
-	if (rc >= 0)
+	if (!rc)
 		return;
-	printf("bench-mock: %s: %s\n", what, strerror(errno));
+	printf("bench-mock: %s: %s\n", what, strerror(-rc));
 	exit(1);
 }
 
@@ -37,49 +36,26 @@ static void add_device(uint64_t virt_id)
 		.op = IOMMU_TEST_OP_MOCK_DOMAIN,
 		.id = ioas,
 	};
-	struct iommu_hwpt_alloc hwpt = {
-		.size = sizeof(hwpt),
-		.flags = IOMMU_HWPT_ALLOC_NEST_PARENT,
-		.pt_id = ioas,
-	};
-	struct iommu_viommu_alloc slice = {
-		.size = sizeof(slice),
-		.type = IOMMU_VIOMMU_TYPE_SELFTEST,
-	};
-	struct iommu_vdevice_alloc vdevice = {
-		.size = sizeof(vdevice),
-		.virt_id = virt_id,
-	};
+	uint32_t dev, id;
 
-	must(ioctl(fd, IOMMU_TEST_CMD, &mock),
-	     "mock device");
+	must(iommufd_ioctl(fd, IOMMU_TEST_CMD, &mock), "mock device");
+	dev = mock.mock_domain.out_idev_id;
 	if (!viommu) {
-		hwpt.dev_id = mock.mock_domain.out_idev_id;
-		must(ioctl(fd, IOMMU_HWPT_ALLOC, &hwpt), "nesting parent");
-		s2 = hwpt.out_hwpt_id;
-		slice.dev_id = mock.mock_domain.out_idev_id;
-		slice.hwpt_id = s2;
-		must(ioctl(fd, IOMMU_VIOMMU_ALLOC, &slice), "vIOMMU");
-		viommu = slice.out_viommu_id;
+		must(iommufd_hwpt_alloc(fd, dev, ioas,
+					IOMMU_HWPT_ALLOC_NEST_PARENT, &s2),
+		     "nesting parent");
+		must(iommufd_viommu_alloc(fd, dev, s2, IOMMU_VIOMMU_TYPE_SELFTEST,
+					  NULL, 0, &viommu), "vIOMMU");
 	}
-	vdevice.viommu_id = viommu;
-	vdevice.dev_id = mock.mock_domain.out_idev_id;
-	must(ioctl(fd, IOMMU_VDEVICE_ALLOC, &vdevice), "vDEVICE");
+	must(iommufd_vdevice_alloc(fd, viommu, dev, virt_id, &id), "vDEVICE");
 }
 
 static void invalidate(struct iommu_viommu_invalidate_selftest *entries,
 		       uint32_t n)
 {
-	struct iommu_hwpt_invalidate cmd = {
-		.size = sizeof(cmd),
-		.hwpt_id = viommu,
-		.data_uptr = (uintptr_t)entries,
-		.data_type = IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST,
-		.entry_len = sizeof(*entries),
-		.entry_num = n,
-	};
-
-	must(ioctl(fd, IOMMU_HWPT_INVALIDATE, &cmd), "IOMMU_HWPT_INVALIDATE");
+	must(iommufd_invalidate(fd, viommu, IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST,
+				entries, sizeof(*entries), &n),
+	     "IOMMU_HWPT_INVALIDATE");
 }
 
 static double measure(struct iommu_viommu_invalidate_selftest *entries,
@@ -100,13 +76,11 @@ int main(void)
 {
 	static struct iommu_viommu_invalidate_selftest entries[BATCH];
 	static const unsigned int counts[] = { 1, 64, 4096 };
-	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
 	unsigned int i, n = 0, c;
 
 	fd = open("/dev/iommu", O_RDWR);
-	must(fd, "/dev/iommu");
-	must(ioctl(fd, IOMMU_IOAS_ALLOC, &alloc), "IOAS");
-	ioas = alloc.out_ioas_id;
+	must(fd < 0 ? -errno : 0, "/dev/iommu");
+	must(iommufd_ioas_alloc(fd, &ioas), "IOAS");
 
 	printf("\nvDEVICEs on a vIOMMU (mock driver), instructions\n%-8s %14s %14s\n",
 	       "vDEVICEs", "1 invalidation", "1024, each");

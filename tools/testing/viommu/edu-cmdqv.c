@@ -189,18 +189,9 @@ struct vcmdq {
 static int hw_queue_alloc(struct vm *vm, uint32_t viommu, uint32_t index,
 			  uint64_t ipa, uint64_t length, uint32_t *id)
 {
-	struct iommu_hw_queue_alloc cmd = {
-		.size = sizeof(cmd),
-		.viommu_id = viommu,
-		.type = IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV,
-		.index = index,
-		.nesting_parent_iova = ipa,
-		.length = length,
-	};
-	int rc = xioctl(vm->fd, IOMMU_HW_QUEUE_ALLOC, &cmd);
-
-	*id = cmd.out_hw_queue_id;
-	return rc;
+	return iommufd_hw_queue_alloc(vm->fd, viommu,
+				      IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV, index,
+				      ipa, length, id);
 }
 
 static int page0_map(struct vm *vm, uint8_t **at)
@@ -651,16 +642,12 @@ TEST_F(cmdqv, other_vms_are_out_of_reach)
 
 static int cmdqv_veventq_alloc(struct vm *vm, uint32_t *id)
 {
-	struct iommu_veventq_alloc cmd = {
-		.size = sizeof(cmd),
-		.viommu_id = vm->viommu,
-		.type = IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV,
-		.veventq_depth = 8,
-	};
-	int rc = xioctl(vm->fd, IOMMU_VEVENTQ_ALLOC, &cmd);
+	int event_fd;
+	int rc = iommufd_veventq_alloc(vm->fd, vm->viommu,
+				       IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV, 8, id,
+				       &event_fd);
 
-	*id = cmd.out_veventq_id;
-	return rc ? rc : (int)cmd.out_veventq_fd;
+	return rc ? rc : event_fd;
 }
 
 struct event {

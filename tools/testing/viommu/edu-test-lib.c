@@ -33,112 +33,48 @@
 
 /* The iommufd's ioctls */
 
-int xioctl(int fd, unsigned long request, void *arg)
-{
-	return ioctl(fd, request, arg) < 0 ? -errno : 0;
-}
-
-int resized(int fd, unsigned long request, const void *good, size_t len,
-	    uint32_t size, uint8_t tail)
-{
-	uint8_t cmd[256] = {};
-
-	memcpy(cmd, good, len);
-	memcpy(cmd, &size, sizeof(size));
-	if (size > len)
-		cmd[size - 1] = tail;
-	return xioctl(fd, request, cmd);
-}
-
 int ioas_map(struct vm *vm, unsigned int page, unsigned int npages, uint64_t ipa)
 {
-	struct iommu_ioas_map cmd = {
-		.size = sizeof(cmd),
-		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE |
-			 IOMMU_IOAS_MAP_READABLE,
-		.ioas_id = vm->ioas,
-		.user_va = (uintptr_t)vm_page(vm, page),
-		.length = npages * PAGE_SIZE,
-		.iova = ipa,
-	};
-
-	return xioctl(vm->fd, IOMMU_IOAS_MAP, &cmd);
+	return iommufd_ioas_map(vm->fd, vm->ioas,
+				IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE,
+				vm_page(vm, page), npages * PAGE_SIZE, ipa);
 }
 
 int ioas_unmap(struct vm *vm, uint64_t ipa, uint64_t length)
 {
-	struct iommu_ioas_unmap cmd = {
-		.size = sizeof(cmd),
-		.ioas_id = vm->ioas,
-		.iova = ipa,
-		.length = length,
-	};
-
-	return xioctl(vm->fd, IOMMU_IOAS_UNMAP, &cmd);
+	return iommufd_ioas_unmap(vm->fd, vm->ioas, ipa, length);
 }
 
 int hwpt_alloc(struct vm *vm, struct edu *edu, uint32_t pt_id, uint32_t flags,
 	       uint32_t *id)
 {
-	struct iommu_hwpt_alloc cmd = {
-		.size = sizeof(cmd),
-		.flags = flags,
-		.dev_id = edu->id,
-		.pt_id = pt_id,
-	};
-	int rc = xioctl(vm->fd, IOMMU_HWPT_ALLOC, &cmd);
-
-	*id = cmd.out_hwpt_id;
-	return rc;
+	return iommufd_hwpt_alloc(vm->fd, edu->id, pt_id, flags, id);
 }
 
 int nested_alloc(struct vm *vm, struct edu *edu, uint32_t viommu, uint64_t ste0,
 		 uint64_t ste1, uint32_t *id)
 {
-	struct iommu_hwpt_arm_smmuv3 data = { .ste = { ste0, ste1 } };
-	struct iommu_hwpt_alloc cmd = {
-		.size = sizeof(cmd),
-		.dev_id = edu->id,
-		.pt_id = viommu,
-		.data_type = IOMMU_HWPT_DATA_ARM_SMMUV3,
-		.data_len = sizeof(data),
-		.data_uptr = (uintptr_t)&data,
-	};
-	int rc = xioctl(vm->fd, IOMMU_HWPT_ALLOC, &cmd);
+	const struct iommu_hwpt_arm_smmuv3 data = { .ste = { ste0, ste1 } };
 
-	*id = cmd.out_hwpt_id;
-	return rc;
+	return iommufd_nested_alloc(vm->fd, edu->id, viommu, 0,
+				    IOMMU_HWPT_DATA_ARM_SMMUV3, &data,
+				    sizeof(data), id);
 }
 
 int viommu_alloc(struct vm *vm, struct edu *edu, uint32_t s2, uint32_t *id)
 {
-	struct iommu_viommu_alloc cmd = {
-		.size = sizeof(cmd),
-		.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
-		.dev_id = edu->id,
-		.hwpt_id = s2,
-	};
-	int rc = xioctl(vm->fd, IOMMU_VIOMMU_ALLOC, &cmd);
-
-	*id = cmd.out_viommu_id;
-	return rc;
+	return iommufd_viommu_alloc(vm->fd, edu->id, s2,
+				    IOMMU_VIOMMU_TYPE_ARM_SMMUV3, NULL, 0, id);
 }
 
 int vintf_alloc(struct vm *vm, struct edu *edu, uint32_t s2, uint32_t *id,
 		uint64_t *page0)
 {
 	struct iommu_viommu_tegra241_cmdqv data = {};
-	struct iommu_viommu_alloc cmd = {
-		.size = sizeof(cmd),
-		.type = IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
-		.dev_id = edu->id,
-		.hwpt_id = s2,
-		.data_len = sizeof(data),
-		.data_uptr = (uintptr_t)&data,
-	};
-	int rc = xioctl(vm->fd, IOMMU_VIOMMU_ALLOC, &cmd);
+	int rc = iommufd_viommu_alloc(vm->fd, edu->id, s2,
+				      IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV, &data,
+				      sizeof(data), id);
 
-	*id = cmd.out_viommu_id;
 	*page0 = data.out_vintf_mmap_offset;
 	if (!rc && data.out_vintf_mmap_length != 0x10000)
 		return -EPROTO;
@@ -148,61 +84,29 @@ int vintf_alloc(struct vm *vm, struct edu *edu, uint32_t s2, uint32_t *id,
 int vdevice_alloc(struct vm *vm, struct edu *edu, uint32_t viommu,
 		  uint64_t virt_id, uint32_t *id)
 {
-	struct iommu_vdevice_alloc cmd = {
-		.size = sizeof(cmd),
-		.viommu_id = viommu,
-		.dev_id = edu->id,
-		.virt_id = virt_id,
-	};
-	int rc = xioctl(vm->fd, IOMMU_VDEVICE_ALLOC, &cmd);
-
-	*id = cmd.out_vdevice_id;
-	return rc;
+	return iommufd_vdevice_alloc(vm->fd, viommu, edu->id, virt_id, id);
 }
 
 int veventq_alloc(struct vm *vm, uint32_t depth, uint32_t *id)
 {
-	struct iommu_veventq_alloc cmd = {
-		.size = sizeof(cmd),
-		.viommu_id = vm->viommu,
-		.type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
-		.veventq_depth = depth,
-	};
-	int rc = xioctl(vm->fd, IOMMU_VEVENTQ_ALLOC, &cmd);
+	int event_fd;
+	int rc = iommufd_veventq_alloc(vm->fd, vm->viommu,
+				       IOMMU_VEVENTQ_TYPE_ARM_SMMUV3, depth, id,
+				       &event_fd);
 
-	*id = cmd.out_veventq_id;
-	return rc ? rc : (int)cmd.out_veventq_fd;
+	return rc ? rc : event_fd;
 }
 
 int destroy(struct vm *vm, uint32_t id)
 {
-	struct iommu_destroy cmd = { .size = sizeof(cmd), .id = id };
-
-	return xioctl(vm->fd, IOMMU_DESTROY, &cmd);
-}
-
-int invalidate_as(struct vm *vm, uint32_t id, uint32_t type, const void *cmds,
-		  uint32_t entry_len, uint32_t *num)
-{
-	struct iommu_hwpt_invalidate cmd = {
-		.size = sizeof(cmd),
-		.hwpt_id = id,
-		.data_uptr = (uintptr_t)cmds,
-		.data_type = type,
-		.entry_len = entry_len,
-		.entry_num = *num,
-	};
-	int rc = xioctl(vm->fd, IOMMU_HWPT_INVALIDATE, &cmd);
-
-	*num = cmd.entry_num;
-	return rc;
+	return iommufd_destroy(vm->fd, id);
 }
 
 int invalidate(struct vm *vm, const cmd_t *cmds, uint32_t *num)
 {
-	return invalidate_as(vm, vm->viommu,
-			     IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3, cmds,
-			     sizeof(*cmds), num);
+	return iommufd_invalidate(vm->fd, vm->viommu,
+				  IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3, cmds,
+				  sizeof(*cmds), num);
 }
 
 int invalidate_one(struct vm *vm, uint64_t w0, uint64_t w1)
@@ -590,7 +494,6 @@ int edu_irq_raise(struct edu *edu, int eventfd, bool expected)
 
 static int vm_memory(struct vm *vm)
 {
-	struct iommu_ioas_alloc cmd = { .size = sizeof(cmd) };
 	int rc;
 
 	vm->fd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
@@ -600,8 +503,7 @@ static int vm_memory(struct vm *vm)
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (vm->mem == MAP_FAILED)
 		return -errno;
-	rc = xioctl(vm->fd, IOMMU_IOAS_ALLOC, &cmd);
-	vm->ioas = cmd.out_ioas_id;
+	rc = iommufd_ioas_alloc(vm->fd, &vm->ioas);
 	return rc ? rc : ioas_map(vm, 0, GUEST_PAGES, GUEST_IPA);
 }
 
@@ -703,6 +605,31 @@ void vm_close(struct vm *vm, struct edu *edu)
 		close(vm->fd);
 	vm->fd = -1;
 	munmap(vm->mem, GUEST_PAGES * PAGE_SIZE);
+}
+
+/* The system */
+
+long vmstat(const char *counter)
+{
+	long value, found = -1;
+	char name[64];
+	FILE *f;
+
+	/* The counters lag behind on each CPU until they are asked not to */
+	f = fopen("/proc/sys/vm/stat_refresh", "w");
+	if (!f)
+		return -1;
+	fputs("1", f);
+	fclose(f);
+
+	f = fopen("/proc/vmstat", "r");
+	if (!f)
+		return -1;
+	while (fscanf(f, "%63s %ld", name, &value) == 2)
+		if (!strcmp(name, counter))
+			found = value;
+	fclose(f);
+	return found;
 }
 
 /* The kernel's log */

@@ -13,7 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <linux/iommufd.h>
+
+#include "../selftests/iommu/viommu_ioctl.h"
 
 #define BIT(n)			(1ULL << (n))
 #define GENMASK(high, low)	((~0ULL >> (63 - (high))) & (~0ULL << (low)))
@@ -184,10 +185,9 @@ int edu_irq_eventfd(struct edu *edu, int eventfd);
  */
 int edu_irq_raise(struct edu *edu, int eventfd, bool expected);
 
-int xioctl(int fd, unsigned long request, void *arg);
-/* The structure of an ioctl with another size, the last byte being @tail */
-int resized(int fd, unsigned long request, const void *good, size_t len,
-	    uint32_t size, uint8_t tail);
+/* The calls of iommufd, for objects of a VM: see viommu_ioctl.h */
+#define xioctl(...)	iommufd_ioctl(__VA_ARGS__)
+#define resized(...)	iommufd_resized(__VA_ARGS__)
 int ioas_map(struct vm *vm, unsigned int page, unsigned int npages,
 	     uint64_t ipa);
 int ioas_unmap(struct vm *vm, uint64_t ipa, uint64_t length);
@@ -204,11 +204,12 @@ int vdevice_alloc(struct vm *vm, struct edu *edu, uint32_t viommu,
 int veventq_alloc(struct vm *vm, uint32_t depth, uint32_t *id);
 int destroy(struct vm *vm, uint32_t id);
 /* @num is what the kernel returned as done */
-int invalidate_as(struct vm *vm, uint32_t id, uint32_t type, const void *cmds,
-		  uint32_t entry_len, uint32_t *num);
 int invalidate(struct vm *vm, const cmd_t *cmds, uint32_t *num);
 /* One command; 1 done is part of success, 0 done of failure */
 int invalidate_one(struct vm *vm, uint64_t w0, uint64_t w1);
+
+/* A counter of the whole system, -1 if there is none */
+long vmstat(const char *counter);
 
 /* The kernel's messages from the call of kmsg_open() on */
 int kmsg_open(void);

@@ -282,10 +282,9 @@ TEST_F(vtd, unmap)
 
 TEST_F(vtd, replace)
 {
-	struct iommu_ioas_alloc other = { .size = sizeof(other) };
 	struct vm *vm = &self->vm;
 	const uint32_t ioas = vm->ioas;
-	uint32_t twin;
+	uint32_t twin, other;
 
 	ASSERT_EQ(0, ioas_map(vm, PAGE_C, 1, SPARE_IPA));
 	ASSERT_EQ(0, hwpt_alloc(vm, &self->edu, ioas, 0, &twin));
@@ -296,18 +295,18 @@ TEST_F(vtd, replace)
 	EXPECT_EQ(-ENOENT, edu_attach(&self->edu, MAX_ID));
 	EXPECT_LANDS(PAGE_C, SPARE_IPA);
 
-	ASSERT_EQ(0, xioctl(vm->fd, IOMMU_IOAS_ALLOC, &other));
-	vm->ioas = other.out_ioas_id;
+	ASSERT_EQ(0, iommufd_ioas_alloc(vm->fd, &other));
+	vm->ioas = other;
 	EXPECT_EQ(0, ioas_map(vm, PAGE_D, 1, SPARE_IPA));
 	vm->ioas = ioas;
 	/* The HWPT that this makes goes with the attachment */
-	ASSERT_EQ(0, edu_attach(&self->edu, other.out_ioas_id));
+	ASSERT_EQ(0, edu_attach(&self->edu, other));
 	EXPECT_EQ(0, destroy(vm, twin));
 	EXPECT_LANDS(PAGE_D, SPARE_IPA);
 	EXPECT_LANDS(NOWHERE, IPA(PAGE_B));
 
 	ASSERT_EQ(0, edu_attach(&self->edu, self->hwpt));
-	EXPECT_EQ(0, destroy(vm, other.out_ioas_id));
+	EXPECT_EQ(0, destroy(vm, other));
 	EXPECT_LANDS(PAGE_C, SPARE_IPA);
 	ASSERT_EQ(0, edu_detach(&self->edu));
 	EXPECT_LANDS(NOWHERE, SPARE_IPA);

@@ -27,18 +27,6 @@ static __attribute__((constructor)) void page_size_setup(void)
 	page_size = sysconf(_SC_PAGE_SIZE);
 }
 
-static int ioas_unmap(int fd, __u32 ioas, __u64 iova, __u64 length)
-{
-	struct iommu_ioas_unmap cmd = {
-		.size = sizeof(cmd),
-		.ioas_id = ioas,
-		.iova = iova,
-		.length = length,
-	};
-
-	return iommufd_ioctl(fd, IOMMU_IOAS_UNMAP, &cmd);
-}
-
 /* The byte that hardware finds at @offset of a queue, or -errno */
 static int hw_queue_byte(int fd, __u32 id, __u64 offset)
 {

@@ -14,8 +14,6 @@
  */
 #include "viommu_utils.h"
 
-#define VIRT_ID 0x1234
-
 /* Any of these may appear; a step is longer than expected if n reaches it */
 #define NTH_LIMIT 1000
 

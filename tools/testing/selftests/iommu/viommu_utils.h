@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tests of vIOMMUs share: one function an ioctl, which returns 0 or
- * -errno, and the proof that nothing is left behind.
+ * What the tests of vIOMMUs on the mock driver share: the ioctls with its types,
+ * its own operations, and the proof that nothing is left behind. Functions return
+ * 0 or -errno unless they say otherwise.
  */
 #ifndef __SELFTEST_VIOMMU_UTILS
 #define __SELFTEST_VIOMMU_UTILS
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #define __EXPORTED_HEADERS__
@@ -24,6 +24,11 @@
 
 #include "../kselftest_harness.h"
 #include "../../../../drivers/iommu/iommufd/iommufd_test.h"
+#include "viommu_ioctl.h"
+
+#define VIRT_ID 0x1234
+/* Of no object */
+#define NO_ID 0x7ffffff0
 
 /* Each one statement, also below an if */
 #define OK(_call) ({ ASSERT_EQ(0, _call); })
@@ -48,17 +53,13 @@ static __attribute__((constructor)) void vm_memory_setup(void)
 		exit(KSFT_FAIL);
 }
 
-static int iommufd_ioctl(int fd, unsigned int nr, void *cmd)
-{
-	return ioctl(fd, nr, cmd) ? -errno : 0;
-}
-
-static int destroy(int fd, __u32 id)
-{
-	struct iommu_destroy cmd = { .size = sizeof(cmd), .id = id };
-
-	return iommufd_ioctl(fd, IOMMU_DESTROY, &cmd);
-}
+/* The shared wrappers that need no type of the mock, by shorter names */
+#define destroy(...) iommufd_destroy(__VA_ARGS__)
+#define ioas_alloc(...) iommufd_ioas_alloc(__VA_ARGS__)
+#define ioas_map(...) iommufd_ioas_map(__VA_ARGS__)
+#define ioas_unmap(...) iommufd_ioas_unmap(__VA_ARGS__)
+#define hwpt_alloc(...) iommufd_hwpt_alloc(__VA_ARGS__)
+#define vdevice_alloc(...) iommufd_vdevice_alloc(__VA_ARGS__)
 
 /*
  * Other threads may have the object for a moment: because they use it, or
@@ -74,16 +75,6 @@ static int destroy_when_free(int fd, __u32 id)
 	return rc;
 }
 
-static int ioas_alloc(int fd, __u32 *id)
-{
-	struct iommu_ioas_alloc cmd = { .size = sizeof(cmd) };
-	int rc = iommufd_ioctl(fd, IOMMU_IOAS_ALLOC, &cmd);
-
-	if (!rc)
-		*id = cmd.out_ioas_id;
-	return rc;
-}
-
 /* The ID that comes next: a different one shows that an ID was left reserved */
 static __u32 next_id(int fd)
 {
@@ -92,21 +83,6 @@ static __u32 next_id(int fd)
 	if (!ioas_alloc(fd, &id))
 		destroy(fd, id);
 	return id;
-}
-
-static int ioas_map(int fd, __u32 ioas, __u32 flags, const void *memory,
-		    __u64 length, __u64 iova)
-{
-	struct iommu_ioas_map cmd = {
-		.size = sizeof(cmd),
-		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | flags,
-		.ioas_id = ioas,
-		.user_va = (uintptr_t)memory,
-		.length = length,
-		.iova = iova,
-	};
-
-	return iommufd_ioctl(fd, IOMMU_IOAS_MAP, &cmd);
 }
 
 static int ioas_map_memory(int fd, __u32 ioas)
@@ -128,127 +104,43 @@ static int fault_queue_alloc(int fd, __u32 *id, int *fault_fd)
 	return rc;
 }
 
-static int hwpt_alloc(int fd, __u32 dev, __u32 pt, __u32 flags, __u32 *id)
-{
-	struct iommu_hwpt_alloc cmd = {
-		.size = sizeof(cmd),
-		.flags = flags,
-		.dev_id = dev,
-		.pt_id = pt,
-	};
-	int rc = iommufd_ioctl(fd, IOMMU_HWPT_ALLOC, &cmd);
-
-	if (!rc)
-		*id = cmd.out_hwpt_id;
-	return rc;
-}
-
 /* A nested HWPT, @fault is 0 for none */
 static int nested_alloc(int fd, __u32 dev, __u32 pt, __u32 fault, __u32 *id)
 {
 	struct iommu_hwpt_selftest data = { .iotlb = IOMMU_TEST_IOTLB_DEFAULT };
-	struct iommu_hwpt_alloc cmd = {
-		.size = sizeof(cmd),
-		.flags = fault ? IOMMU_HWPT_FAULT_ID_VALID : 0,
-		.dev_id = dev,
-		.pt_id = pt,
-		.data_type = IOMMU_HWPT_DATA_SELFTEST,
-		.data_len = sizeof(data),
-		.data_uptr = (uintptr_t)&data,
-		.fault_id = fault,
-	};
-	int rc = iommufd_ioctl(fd, IOMMU_HWPT_ALLOC, &cmd);
 
-	if (!rc)
-		*id = cmd.out_hwpt_id;
-	return rc;
+	return iommufd_nested_alloc(fd, dev, pt, fault,
+				    IOMMU_HWPT_DATA_SELFTEST, &data,
+				    sizeof(data), id);
 }
 
 /* @data may be NULL */
 static int viommu_alloc(int fd, __u32 dev, __u32 hwpt,
 			struct iommu_viommu_selftest *data, __u32 *id)
 {
-	struct iommu_viommu_alloc cmd = {
-		.size = sizeof(cmd),
-		.type = IOMMU_VIOMMU_TYPE_SELFTEST,
-		.dev_id = dev,
-		.hwpt_id = hwpt,
-		.data_len = data ? sizeof(*data) : 0,
-		.data_uptr = (uintptr_t)data,
-	};
-	int rc = iommufd_ioctl(fd, IOMMU_VIOMMU_ALLOC, &cmd);
-
-	if (!rc)
-		*id = cmd.out_viommu_id;
-	return rc;
+	return iommufd_viommu_alloc(fd, dev, hwpt, IOMMU_VIOMMU_TYPE_SELFTEST,
+				    data, data ? sizeof(*data) : 0, id);
 }
 
 /* The type that needs no driver */
 static int viommu_alloc_default(int fd, __u32 dev, __u32 hwpt, __u32 *id)
 {
-	struct iommu_viommu_alloc cmd = {
-		.size = sizeof(cmd),
-		.type = IOMMU_VIOMMU_TYPE_DEFAULT,
-		.dev_id = dev,
-		.hwpt_id = hwpt,
-	};
-	int rc = iommufd_ioctl(fd, IOMMU_VIOMMU_ALLOC, &cmd);
-
-	if (!rc)
-		*id = cmd.out_viommu_id;
-	return rc;
-}
-
-static int vdevice_alloc(int fd, __u32 viommu, __u32 dev, __u64 virt_id,
-			 __u32 *id)
-{
-	struct iommu_vdevice_alloc cmd = {
-		.size = sizeof(cmd),
-		.viommu_id = viommu,
-		.dev_id = dev,
-		.virt_id = virt_id,
-	};
-	int rc = iommufd_ioctl(fd, IOMMU_VDEVICE_ALLOC, &cmd);
-
-	if (!rc)
-		*id = cmd.out_vdevice_id;
-	return rc;
+	return iommufd_viommu_alloc(fd, dev, hwpt, IOMMU_VIOMMU_TYPE_DEFAULT,
+				    NULL, 0, id);
 }
 
 static int veventq_alloc(int fd, __u32 viommu, __u32 depth, __u32 *id,
 			 int *event_fd)
 {
-	struct iommu_veventq_alloc cmd = {
-		.size = sizeof(cmd),
-		.viommu_id = viommu,
-		.type = IOMMU_VEVENTQ_TYPE_SELFTEST,
-		.veventq_depth = depth,
-	};
-	int rc = iommufd_ioctl(fd, IOMMU_VEVENTQ_ALLOC, &cmd);
-
-	if (!rc) {
-		*id = cmd.out_veventq_id;
-		*event_fd = cmd.out_veventq_fd;
-	}
-	return rc;
+	return iommufd_veventq_alloc(fd, viommu, IOMMU_VEVENTQ_TYPE_SELFTEST,
+				     depth, id, event_fd);
 }
 
 static int hw_queue_alloc(int fd, __u32 viommu, __u32 index, __u64 iova,
 			  __u64 length, __u32 *id)
 {
-	struct iommu_hw_queue_alloc cmd = {
-		.size = sizeof(cmd),
-		.viommu_id = viommu,
-		.type = IOMMU_HW_QUEUE_TYPE_SELFTEST,
-		.index = index,
-		.nesting_parent_iova = iova,
-		.length = length,
-	};
-	int rc = iommufd_ioctl(fd, IOMMU_HW_QUEUE_ALLOC, &cmd);
-
-	if (!rc)
-		*id = cmd.out_hw_queue_id;
-	return rc;
+	return iommufd_hw_queue_alloc(fd, viommu, IOMMU_HW_QUEUE_TYPE_SELFTEST,
+				      index, iova, length, id);
 }
 
 /* What is read for each event */
@@ -262,18 +154,8 @@ static int invalidate(int fd, __u32 id,
 		      const struct iommu_viommu_invalidate_selftest *cmds,
 		      __u32 *num)
 {
-	struct iommu_hwpt_invalidate cmd = {
-		.size = sizeof(cmd),
-		.hwpt_id = id,
-		.data_uptr = (uintptr_t)cmds,
-		.data_type = IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST,
-		.entry_len = sizeof(*cmds),
-		.entry_num = *num,
-	};
-	int rc = iommufd_ioctl(fd, IOMMU_HWPT_INVALIDATE, &cmd);
-
-	*num = cmd.entry_num;
-	return rc;
+	return iommufd_invalidate(fd, id, IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST,
+				  cmds, sizeof(*cmds), num);
 }
 
 static int invalidate_one(int fd, __u32 id, __u32 vdev_id, __u32 cache_id)
