@@ -6,6 +6,7 @@ top=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../../../..")
 viommu=$top/tools/testing/viommu
 tree=$top/build/linux
 cd "$top"
+. tools/series/ccache.sh
 
 tests=0
 
@@ -32,53 +33,94 @@ result()
 	fi
 }
 
+# attempt LOG COMMAND...: in a subshell of its own that ends at the first command
+# that fails, which it would not in a condition
+attempt()
+{
+	local log=$1
+	shift
+	(set -euo pipefail; "$@") >"$log" 2>&1 &
+	wait $!
+}
+
+# lines ARGUMENT...: grep that may find nothing, but has to run
+lines()
+{
+	grep "$@" || [ $? = 1 ]
+}
+
+# progress WHAT: for who waits
+progress()
+{
+	printf '%s: %d s  %s\n' "${0##*/}" "$SECONDS" "$*" >&2
+}
+
 # try NAME COMMAND...: ok if the command succeeds, its last line tells why not
 try()
 {
 	local name=$1 log status=0
 	shift
 	log=$(mktemp)
-	"$@" >"$log" 2>&1 || status=$?
+	attempt "$log" "$@" || status=$?
 	[ "$status" = 0 ] || sed 's/^/# /' "$log" | tail -n 40
 	result "$status" "$name" "$(tail -n 1 "$log")"
 	rm -f "$log"
 }
 
-# empty NAME COMMAND...: ok if the command prints nothing
+# empty NAME COMMAND...: ok if the command succeeds and prints nothing
 empty()
 {
 	local name=$1 log status=0
 	shift
 	log=$(mktemp)
-	"$@" >"$log" 2>&1 || true
-	if [ -s "$log" ]; then
-		status=1
-		sed 's/^/# /' "$log" | head -n 40
+	attempt "$log" "$@" || status=$?
+	head -n 40 "$log" | sed 's/^/# /'
+	if [ "$status" != 0 ]; then
+		result 1 "$name" "exit $status"
+	elif [ -s "$log" ]; then
+		result 1 "$name"
+	else
+		result 0 "$name"
 	fi
-	result "$status" "$name"
 	rm -f "$log"
+}
+
+# renumber PREFIX <FILE: TAP of a program, or of several, as results of this
+# check. Fails if it is not all that the plans promise, or nothing.
+renumber()
+{
+	local line seen=0 promised=0
+
+	while IFS= read -r line; do
+		case $line in
+		"ok "*|"not ok "*)
+			tests=$((tests + 1))
+			seen=$((seen + 1))
+			echo "${line%%ok *}ok $tests $1${line#*ok * }" ;;
+		1..*)	line=${line%% *} promised=$((promised + ${line#1..})) ;;
+		"# "*)	echo "$line" ;;
+		esac
+	done
+	[ "$seen" != 0 ] && [ "$seen" = "$promised" ] || {
+		echo "# $seen tests of $promised"
+		return 1
+	}
 }
 
 # board LABEL NAME PROGRAM [OPTION...]: run a program of tools/testing/viommu on
 # the board NAME. It prints its own TAP stream; renumber it.
 board()
 {
-	local label=$1 name=$2 program=$3 status=0 cases=0 line
+	local label=$1 name=$2 program=$3 status=0 all=0
 	shift 3
+	progress "the board $name"
 	"$viommu/$program" "$@" --name "$name" >"build/log/$name.tap" || status=$?
-	while IFS= read -r line; do
-		case $line in
-		*"# SKIP"*)	;;
-		"ok "*)		cases=$((cases + 1)); result 0 "$label: ${line#ok * }" ;;
-		"not ok "*)	result 1 "$label: ${line#not ok * }" ;;
-		"# "*)		echo "$line" ;;
-		esac
-	done <"build/log/$name.tap"
 	if [ "$status" = 77 ]; then
 		skip "$label: the board" "a package of it cannot be downloaded"
 		return
 	fi
-	[ "$status" = 0 ] && [ "$cases" != 0 ] ||
+	renumber "$label: " <"build/log/$name.tap" || all=1
+	[ "$status" = 0 ] && [ "$all" = 0 ] ||
 		result 1 "$label: the board" "exit $status, see build/log/board-$name.log"
 }
 
