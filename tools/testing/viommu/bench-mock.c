@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What an invalidation costs, in instructions, as a vIOMMU has more vDEVICEs
- * than a board has devices: on the mock driver. See bench.c for the measure.
+ * The cost of an invalidation in instructions with more vDEVICEs than a board
+ * has devices, on the mock driver. See bench.c for how it measures.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@ static void must(int rc, const char *what)
 	exit(1);
 }
 
-/* A new device, with vDEVICE @virt_id; the first makes the vIOMMU too */
+/* A new device with vDEVICE @virt_id; the first also allocates the vIOMMU */
 static void add_device(uint64_t virt_id)
 {
 	struct iommu_test_cmd mock = {
@@ -87,7 +87,7 @@ int main(void)
 	for (c = 0; c < ARRAY_SIZE(counts); c++) {
 		for (; n < counts[c]; n++)
 			add_device(n);
-		/* Each command another device */
+		/* Each command names another device */
 		for (i = 0; i < BATCH; i++)
 			entries[i].vdev_id = i * 1031 % n;
 		printf("%-8u %14.0f %14.1f\n", n, measure(entries, 1),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the ioctls of a VMM cost, in instructions.
+ * The cost of a VMM's ioctls in instructions
  *
- * Run on a board where time counts instructions (-icount), so that the virtual
- * counter is the measure; the program knows of nothing but mainline's interface.
- * A figure is the mean of many calls, seen from user space: with the way into
- * the kernel and back, and without what the emulated SMMU does.
+ * It runs on a board whose virtual counter counts instructions (-icount), and
+ * only uses mainline's interface. A figure is the mean of many calls from user
+ * space. It includes the way into the kernel and back, but not the work of the
+ * emulated SMMU.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,7 +34,7 @@ static void must(int rc, const char *what)
 	exit(1);
 }
 
-/* Mean cost of a call of @run, after calls that warm up */
+/* The mean cost of a call of @run, after warm-up calls */
 static double measure(void (*run)(uint32_t arg), uint32_t arg, unsigned int calls)
 {
 	uint64_t start, empty;
@@ -73,7 +73,7 @@ static cmd_t cmd_cfgi_cd(uint32_t i)
 	return CMD(CFGI_CD | CMD_0_SID(VSID), CMD_1_LEAF);
 }
 
-/* As a guest would: a CD changes now and then, pages all the time */
+/* As a guest does: a CD changes now and then, pages all the time */
 static cmd_t cmd_mixed(uint32_t i)
 {
 	switch (i % 16) {
@@ -171,7 +171,7 @@ static void run_nested(uint32_t arg)
 	must(destroy(&vm, id), "destroy a nested HWPT");
 }
 
-/* What a write of an STE by the guest makes of it */
+/* The HWPT for an STE that the guest writes */
 static void run_ste_write(uint32_t arg)
 {
 	static uint32_t old;

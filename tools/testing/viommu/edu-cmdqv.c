@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Test vIOMMUs with a VINTF of Tegra241 CMDQ-V, as edu-test.c does those without:
- * the program has a command queue in its guest's memory and rings it by the
- * registers that it has mapped; no ioctl takes part.
+ * Tests of vIOMMUs with a VINTF of Tegra241 CMDQ-V, as edu-test.c for those
+ * without: the program has a command queue in its guest's memory and rings it
+ * in the mapped registers, without an ioctl.
  *
- * What the hardware is told by the kernel, and what it did, is read from the
- * registers of the model (qemu/cmdqv.c) through /dev/mem. That the kernel never
- * asks it for what the hardware forbids is the board's to see: the model counts
- * and warns.
+ * The registers of the model (qemu/cmdqv.c), which the program reads through
+ * /dev/mem, show what the kernel has configured and what the hardware has done.
+ * The model counts and warns if the kernel does something that the hardware
+ * forbids; the board checks that.
  *
  * Expects edu devices bound to vfio-pci on a board with the model.
  */
@@ -47,7 +47,7 @@
 #define GERRORN			0x14
 #define PAGE0_SIZE		0x10000
 
-/* The model's own, see the head of cmdqv.c */
+/* The model's own registers, see the head of cmdqv.c */
 #define MAGIC			0x8000
 #define RESET			0x8004
 #define POLICY			0x8008
@@ -83,7 +83,7 @@
 
 static volatile uint8_t *model;
 
-/* The model's registers; NULL if there is none */
+/* The model's registers, or NULL */
 static volatile uint8_t *model_map(void)
 {
 	unsigned long first = 0, last = 0;
@@ -127,7 +127,7 @@ static uint64_t direct_base(unsigned int q)
 	return *(volatile uint64_t *)(model + DIRECT_PAGE1(q));
 }
 
-/* A VINTF that is nobody's: no register of it, of its queues, says anything */
+/* A VINTF without owner: its registers and those of its queues read as 0 */
 static bool vintf_is_clean(unsigned int v)
 {
 	unsigned int q, i;
@@ -163,7 +163,7 @@ static bool all_clean(void)
 	return true;
 }
 
-/* How many VINTFs of VMs are enabled */
+/* The number of enabled VINTFs of VMs */
 static unsigned int vintfs_in_use(void)
 {
 	unsigned int v, num = 0;
@@ -242,7 +242,7 @@ static void vcmdq_ring(struct vcmdq *q)
 	put(q->regs, PROD, q->prod);
 }
 
-/* 0 when all is consumed, the error code, or -ETIMEDOUT */
+/* 0 when all commands are consumed, the error code, or -ETIMEDOUT */
 static int vcmdq_wait(struct vcmdq *q)
 {
 	uint32_t cons;
@@ -267,7 +267,7 @@ static int vcmdq_run(struct vcmdq *q, uint64_t w0, uint64_t w1)
 	return vcmdq_wait(q);
 }
 
-/* Let what failed be a CMD_SYNC, and go on */
+/* Replace the failed command by a CMD_SYNC, and continue */
 static int vcmdq_go_on(struct vcmdq *q)
 {
 	q->ring[get(q->regs, CONS) % QUEUE_ENTRIES] = CMD(CMD_SYNC, 0);
@@ -275,7 +275,7 @@ static int vcmdq_go_on(struct vcmdq *q)
 	return vcmdq_wait(q);
 }
 
-/* Two pages of the guest that are not for anything else */
+/* Two pages of the guest without other use */
 #define QUEUE_PAGE	(GUEST_PAGES - 2)
 
 FIXTURE(cmdqv)
@@ -334,7 +334,7 @@ TEST_F(cmdqv, hw_info)
 	EXPECT_EQ(0, info[0].__reserved);
 	EXPECT_EQ(0, info[1].flags);
 
-	/* Who does not ask gets that of the SMMU */
+	/* Without a requested type the result is that of the SMMU */
 	cmd = good;
 	cmd.flags = 0;
 	ASSERT_EQ(0, xioctl(self->vm.fd, IOMMU_GET_HW_INFO, &cmd));
@@ -371,14 +371,14 @@ TEST_F(cmdqv, errno_viommu_alloc)
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VIOMMU_ALLOC, good, flags, 1);
 	EXPECT_EQ(1, vintfs_in_use());
 
-	/* All there are, and no more */
+	/* All VINTFs, and no more */
 	for (i = 0; i < VINTFS - 2; i++)
 		ASSERT_EQ(0, vintf_alloc(&self->vm, &self->edu, self->vm.s2,
 					 &ids[i], &page0));
 	EXPECT_EQ(VINTFS - 1, vintfs_in_use());
 	cmd = good;
 	EXPECT_EQ(-ENOSPC, xioctl(self->vm.fd, IOMMU_VIOMMU_ALLOC, &cmd));
-	/* The other type needs none */
+	/* The other type needs no VINTF */
 	ASSERT_EQ(0, viommu_alloc(&self->vm, &self->edu, self->vm.s2, &ids[i]));
 	while (i-- > 0)
 		ASSERT_EQ(0, destroy(&self->vm, ids[i]));
@@ -387,7 +387,7 @@ TEST_F(cmdqv, errno_viommu_alloc)
 	EXPECT_EQ(2, vintfs_in_use());
 }
 
-/* Not the hypervisor's, and each with a VMID of its own */
+/* Without HYP_OWN, and each with its own VMID */
 TEST_F(cmdqv, vintf_config)
 {
 	uint32_t config[VINTFS], id;
@@ -406,10 +406,12 @@ TEST_F(cmdqv, vintf_config)
 		for (w = 1; w < v; w++)
 			EXPECT_NE(config[w], config[v]);
 	}
-	/* Nobody's queues but the host's are allocated */
+	/* Only the host's queues are allocated */
 	for (v = 0; v < VINTFS * QUEUES; v++)
 		EXPECT_EQ(v < QUEUES, get(model, ALLOC(v)) & 1);
-	/* And are on a page of their VINTF before a guest can enable one */
+	/*
+	 * The queues have a page of their VINTF before a guest can enable one
+	 */
 	for (v = 1; v < VINTFS; v++) {
 		EXPECT_NE(0, direct_base(v * QUEUES));
 		for (w = v * QUEUES; w < (v + 1) * QUEUES; w++)
@@ -456,7 +458,7 @@ TEST_F(cmdqv, sids)
 		EXPECT_EQ(0, get(model, v + SID_MATCH(1)));
 		EXPECT_EQ(0, get(model, v + SID_REPLACE(1)));
 	}
-	/* A device that goes takes its pair along */
+	/* Closing a device frees its pair */
 	ASSERT_EQ(0, vdevice_alloc(&self->vm, &second, self->vm.viommu, 3, &id));
 	EXPECT_EQ(1 | 3 << 1, get(model, v + SID_MATCH(1)));
 	edu_close(&second);
@@ -496,7 +498,7 @@ TEST_F(cmdqv, errno_hw_queue_alloc)
 	EXPECT_EQ(0, get(model, ALLOC(QUEUES)) & 1);
 	EXPECT_EQ(nothing, direct_base(QUEUES));
 
-	/* Any place in a page that fits, the smallest and the largest there */
+	/* Any suitable place in a page; the smallest and the largest queue */
 	ASSERT_EQ(0, hw_queue_alloc(vm, viommu, 0, IPA(QUEUE_PAGE) + 96, 32, &id));
 	EXPECT_EQ(1, get(model, ALLOC(QUEUES)) & 1);
 	EXPECT_EQ(1, direct_base(QUEUES) & 0x1f);
@@ -519,7 +521,7 @@ TEST_F(cmdqv, errno_hw_queue_alloc)
 	ASSERT_EQ(0, destroy(vm, other));
 	ASSERT_EQ(0, destroy(vm, id));
 
-	/* An SMMU without a VINTF has no queue */
+	/* A vIOMMU without a VINTF has no queues */
 	ASSERT_EQ(0, viommu_alloc(vm, &self->edu, vm->s2, &plain));
 	EXPECT_EQ(-EOPNOTSUPP, hw_queue_alloc(vm, plain, 0, IPA(QUEUE_PAGE),
 					      PAGE_SIZE, &id));
@@ -539,7 +541,7 @@ TEST_F(cmdqv, largest_queue)
 	uint32_t id;
 	void *huge;
 
-	/* The same page twice is in no order */
+	/* The same page twice is not contiguous */
 	ASSERT_EQ(0, ioas_map(vm, 0, 1, ipa));
 	ASSERT_EQ(0, ioas_map(vm, 0, 1, ipa + PAGE_SIZE));
 	EXPECT_EQ(-EFAULT, hw_queue_alloc(vm, vm->viommu, 0, ipa,
@@ -559,7 +561,7 @@ TEST_F(cmdqv, largest_queue)
 	munmap(huge, size);
 }
 
-/* The point of it: no ioctl, and the stale translation is gone */
+/* The purpose: the stale translation is gone without an ioctl */
 TEST_F(cmdqv, guest_invalidates)
 {
 	struct vm *vm = &self->vm;
@@ -580,7 +582,7 @@ TEST_F(cmdqv, guest_invalidates)
 
 		s1_map(&vm->s1, vm, IOVA, IPA(PAGE_C), PTE_PAGE);
 		LANDS(PAGE_B + 2 * i, IOVA);
-		/* Another ASID is another's */
+		/* Another ASID is not affected */
 		EXPECT_EQ(0, vcmdq_run(&q[i], TLBI_NH_ASID |
 				       CMD_0_ASID(GUEST_ASID + 1), 0));
 		LANDS(PAGE_B + 2 * i, IOVA);
@@ -590,7 +592,7 @@ TEST_F(cmdqv, guest_invalidates)
 	}
 	EXPECT_EQ(main_tlbi, get(model, MAIN_OPCODE(TLBI_NH_VA)));
 
-	/* All of the ring, twice around */
+	/* The whole ring, twice around */
 	for (i = 0; i < 2 * QUEUE_ENTRIES + 10; i++)
 		ASSERT_EQ(0, vcmdq_run(&q[0], NH_VA, IOVA + i * PAGE_SIZE));
 	for (i = 0; i < QUEUE_ENTRIES - 1; i++)
@@ -604,7 +606,7 @@ TEST_F(cmdqv, guest_invalidates)
 		ASSERT_EQ(0, vcmdq_close(&q[i]));
 }
 
-/* What the guest says of VMIDs counts for nothing */
+/* VMIDs that the guest writes are ignored */
 TEST_F(cmdqv, other_vms_are_out_of_reach)
 {
 	uint8_t *page0 = NULL;
@@ -628,7 +630,7 @@ TEST_F(cmdqv, other_vms_are_out_of_reach)
 			       CMD_0_VMID(vmid), 0));
 	EXPECT_EQ(PAGE_A, edu_lands(&edu, &second, IOVA));
 
-	/* The other VM has no queue, so its slots are dead */
+	/* The other VM has no queue, so its slots do nothing */
 	ASSERT_EQ(0, page0_map(&second, &page0));
 	put(page0, CONFIG, 1);
 	put(page0, PROD, 1);
@@ -655,7 +657,7 @@ struct event {
 	struct iommu_vevent_tegra241_cmdqv map;
 };
 
-/* The next event, waiting for it for a while */
+/* Wait for the next event for a while */
 static int event_read(int fd, struct event *event)
 {
 	int i, len;
@@ -712,12 +714,12 @@ TEST_F(cmdqv, errors_are_the_guests)
 		EXPECT_EQ(BIT(bad_q->index), event.map.lvcmdq_err_map[0]);
 		EXPECT_EQ(0, event.map.lvcmdq_err_map[1]);
 
-		/* The other queue goes on meanwhile, and then this one */
+		/* The other queue continues meanwhile, then this one does */
 		EXPECT_EQ(0, vcmdq_run(&q[!bad_q->index], NH_VA, IOVA));
 		EXPECT_EQ(0, vcmdq_go_on(bad_q));
 		EXPECT_EQ(0, vcmdq_run(bad_q, NH_VA, IOVA));
 	}
-	/* And the host's SMMU queue was never in it */
+	/* The SMMU's own queue never had them */
 	LANDS(PAGE_A, IOVA);
 	EXPECT_EQ(0, read(smmu_fd, &event, sizeof(event)));
 	EXPECT_EQ(0, read(fd, &event, sizeof(event)));
@@ -731,7 +733,7 @@ TEST_F(cmdqv, errors_are_the_guests)
 		ASSERT_EQ(0, vcmdq_close(&q[i]));
 	close(fd);
 	close(smmu_fd);
-	/* Nothing of it in the host's log */
+	/* The host has logged nothing */
 	EXPECT_EQ(0, kmsg_count(self->kmsg, "unexpected error"));
 }
 
@@ -747,13 +749,13 @@ TEST_F(cmdqv, registers_hold_the_viommu)
 		     vm->fd, at);
 	ASSERT_NE(MAP_FAILED, (void *)page0);
 	EXPECT_EQ(-EBUSY, destroy(vm, viommu));
-	/* All of it goes, or none */
+	/* All of it can be mapped, or nothing */
 	EXPECT_EQ(-1, munmap(page0, PAGE_SIZE));
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(0, get(page0, STATUS));
 	munmap(page0, PAGE0_SIZE);
 	EXPECT_EQ(0, destroy(vm, viommu));
-	/* Page 1, which has the addresses, is nobody's */
+	/* Page 1, which has the addresses, cannot be mapped */
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, 2 * PAGE0_SIZE, PROT_READ, MAP_SHARED,
 				   vm->fd, vm->page0));
 	EXPECT_EQ(ENXIO, errno);
@@ -762,7 +764,9 @@ TEST_F(cmdqv, registers_hold_the_viommu)
 	EXPECT_EQ(ENXIO, errno);
 }
 
-/* A queue goes in the middle of its work, and the next owner finds none of it */
+/*
+ * A queue is destroyed while it works, and the next owner finds nothing of it
+ */
 TEST_F(cmdqv, destroy_a_running_queue)
 {
 	struct vm *vm = &self->vm;
@@ -775,7 +779,7 @@ TEST_F(cmdqv, destroy_a_running_queue)
 		EXPECT_EQ(0, get(q.regs, CONS));
 		EXPECT_EQ(get(q.regs, GERROR), get(q.regs, GERRORN));
 		if (i & 1) {
-			/* With an error that nobody has acknowledged */
+			/* With an unacknowledged error */
 			EXPECT_EQ(ERROR_ILL, vcmdq_run(&q, 0, 0));
 		} else {
 			put(model, RUN_DELAY, 50000);
@@ -788,12 +792,12 @@ TEST_F(cmdqv, destroy_a_running_queue)
 		EXPECT_EQ(0, get(model, ALLOC(QUEUES)) & 1);
 		EXPECT_EQ(0, get(model, DIRECT_PAGE0(QUEUES) + CONFIG));
 	}
-	/* Its memory is free to go */
+	/* Its memory can be unmapped */
 	EXPECT_EQ(0, ioas_unmap(vm, GUEST_IPA, GUEST_PAGES * PAGE_SIZE));
 	EXPECT_EQ(0, ioas_map(vm, 0, GUEST_PAGES, GUEST_IPA));
 }
 
-/* The timeout of an ATC_INV without a CMD_SYNC is not the next owner's */
+/* The next owner does not get the timeout of an ATC_INV without a CMD_SYNC */
 TEST_F(cmdqv, late_errors_die_with_their_owner)
 {
 	struct vm *vm = &self->vm;
@@ -834,7 +838,7 @@ TEST_F_TIMEOUT(cmdqv, a_thousand_times, 300)
 	EXPECT_EQ(1, vintfs_in_use());
 }
 
-/* Whatever is alive, the end of the process ends it */
+/* The end of the process destroys everything */
 TEST_F(cmdqv, process_dies)
 {
 	struct vm vm;
@@ -901,7 +905,7 @@ TEST_F(cmdqv, traces)
 			    viommu));
 }
 
-/* A guest that enables its queue again and again while the VMM takes it away */
+/* A guest enables its queue again and again while the VMM destroys it */
 
 static atomic_bool flip_stop;
 
@@ -927,7 +931,7 @@ TEST_F_TIMEOUT(cmdqv, guest_races_with_the_end, 120)
 	uint8_t *page0;
 	int rc;
 
-	/* What a guest can make the kernel do to its own queue is no misuse */
+	/* Order violations that a guest causes on its own queue do not count */
 	put(model, POLICY, QUIET);
 	for (i = 0; i < 60; i++) {
 		ASSERT_EQ(0, vintf_alloc(vm, &self->edu, vm->s2, &viommu, &at));
@@ -944,7 +948,7 @@ TEST_F_TIMEOUT(cmdqv, guest_races_with_the_end, 120)
 		} else {
 			base = direct_base(2 * QUEUES);
 			ASSERT_EQ(0, destroy(vm, id));
-			/* It is not there any more, whatever else is */
+			/* The queue is gone, whatever else is there */
 			EXPECT_NE(base, direct_base(2 * QUEUES));
 			EXPECT_EQ(0, get(model, ALLOC(2 * QUEUES)) & 1);
 		}
@@ -961,7 +965,9 @@ TEST_F_TIMEOUT(cmdqv, guest_races_with_the_end, 120)
 
 /* Hardware that does not stop */
 
-/* A queue; it takes its VINTF along, which comes back */
+/*
+ * A queue that does not stop: its VINTF is disabled, but can be allocated again
+ */
 TEST_F(cmdqv, queue_does_not_stop)
 {
 	struct vm *vm = &self->vm;
@@ -980,7 +986,7 @@ TEST_F(cmdqv, queue_does_not_stop)
 	EXPECT_EQ(0, ioas_map(vm, 0, GUEST_PAGES, GUEST_IPA));
 	EXPECT_EQ(-EIO, hw_queue_alloc(vm, vm->viommu, 0, IPA(QUEUE_PAGE),
 				       PAGE_SIZE, &id));
-	/* The slow way is there still */
+	/* The ioctl still works */
 	s1_map(&vm->s1, vm, IOVA, IPA(PAGE_B), PTE_PAGE);
 	EXPECT_EQ(0, invalidate_one(vm, NH_VA, IOVA));
 	LANDS(PAGE_B, IOVA);
@@ -1018,7 +1024,7 @@ TEST(no_vintf)
 	vm_close(&vm, &edu);
 }
 
-/* The last test: it costs a VINTF, and a page */
+/* The last test: it leaks a VINTF and a page */
 FIXTURE(last)
 {
 	struct vm vm;
@@ -1058,7 +1064,7 @@ TEST_F(last, nothing_stops)
 	EXPECT_LT(0, kmsg_count(kmsg, "VINTF1 is lost"));
 	put(model, STATUS_DELAY, 0);
 
-	/* The others are there still, and it is not among them */
+	/* The others can still be allocated, but this one cannot */
 	ASSERT_EQ(0, vm_build(&self->vm, &self->edu, 0, VM_S2));
 	for (i = 0; i < VINTFS - 2; i++)
 		ASSERT_EQ(0, vintf_alloc(&self->vm, &self->edu, self->vm.s2,

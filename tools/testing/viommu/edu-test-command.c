@@ -17,7 +17,7 @@
 
 #include "edu-test-fixtures.h"
 
-/* Commands: which are taken */
+/* Commands that are accepted */
 
 TEST_F(s1, unknown_opcodes)
 {
@@ -137,12 +137,12 @@ TEST_F(s1, unknown_vsid)
 	EXPECT_EQ(-EIO, invalidate_one(vm, CFGI_CD, 0));
 	EXPECT_EQ(-EIO, invalidate_one(vm, CFGI_CD | CMD_0_SID(0xffffffff), 0));
 	EXPECT_EQ(-EIO, invalidate_one(vm, CFGI_CD_ALL | CMD_0_SID(VSID + 1), 0));
-	/* The physical one is nothing to the guest */
+	/* The guest cannot use the physical ID */
 	ASSERT_LE(0, rid);
 	EXPECT_EQ(-EIO, invalidate_one(vm, CFGI_CD | CMD_0_SID(rid), 0));
 	EXPECT_LANDS(PAGE_A, IOVA);
 
-	/* Nor is a vDEVICE that is gone */
+	/* Nor the ID of a destroyed vDEVICE */
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->bypass));
 	ASSERT_EQ(0, destroy(vm, vm->vdevice));
 	EXPECT_EQ(-EIO, invalidate_one(vm, CFGI_CD | CMD_0_SID(VSID), 0));
@@ -180,7 +180,7 @@ TEST_F(s1, changes_cd)
 		root = vm->s1.root;
 		s1_set_root(&vm->s1, vm, other.root);
 		other.root = root;
-		/* The TLB is one place where the old table lives on */
+		/* The TLB still has the old table */
 		EXPECT_LANDS(before, IOVA);
 		EXPECT_EQ(0, invalidate_one(vm, flush, 0));
 		EXPECT_LANDS(before, IOVA);
@@ -190,7 +190,7 @@ TEST_F(s1, changes_cd)
 	}
 }
 
-/* Commands that end a stale translation of IOVA */
+/* Commands that remove a stale translation of IOVA */
 
 FIXTURE(stale)
 {
@@ -255,7 +255,7 @@ static void fill(cmd_t *cmds, uint32_t num)
 {
 	uint32_t i;
 
-	/* A page that nobody uses */
+	/* An unused page */
 	for (i = 0; i < num; i++)
 		cmds[i] = CMD(NH_VA, IOVA + 100 * PAGE_SIZE);
 }
@@ -287,7 +287,7 @@ TEST_F_TIMEOUT(s1, batch_sizes, 300)
 	free(cmds);
 }
 
-/* An operator sees what the VMM does, call by call */
+/* The tracepoints show each call of the VMM */
 TEST_F(s1, traces)
 {
 	struct vm *vm = &self->vm;
@@ -347,7 +347,7 @@ static uint64_t now_ms(void)
 	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
 }
 
-/* A process that is killed need not wait for the end of what it asked for */
+/* A killed process need not wait for its commands to complete */
 TEST_F_TIMEOUT(s1, batch_is_killed, 300)
 {
 	const uint32_t max = 1 << 18;
@@ -360,7 +360,7 @@ TEST_F_TIMEOUT(s1, batch_is_killed, 300)
 	pid_t child;
 
 	ASSERT_NE(NULL, cmds);
-	/* What the kernel says to a process that is gone can be read here */
+	/* The trace shows what the kernel returned to a process that is gone */
 	cmd = mmap(NULL, sizeof(*cmd), PROT_READ | PROT_WRITE,
 		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, cmd);
@@ -370,8 +370,8 @@ TEST_F_TIMEOUT(s1, batch_is_killed, 300)
 		cmds[num + 1] = CMD(NH_VA, IOVA);
 	}
 	/*
-	 * The first one is not killed. Another says nothing if it is killed before
-	 * it begins or when most of it is done.
+	 * The first call is not killed. Another one proves nothing if it is
+	 * killed before it begins or when most of it is done.
 	 */
 	for (try = 0; try < 20; try++) {
 		*cmd = (struct iommu_hwpt_invalidate){
@@ -412,7 +412,7 @@ TEST_F_TIMEOUT(s1, batch_is_killed, 300)
 	free(cmds);
 }
 
-/* Put one bad command at an index, see that it divides the batch */
+/* Put one bad command at an index, and check that it divides the batch */
 TEST_F_TIMEOUT(s1, batch_errors, 120)
 {
 	const uint32_t where[] = { 0, 1, 62, 63, 64, 65, 127, 199 };
@@ -461,9 +461,9 @@ TEST_F_TIMEOUT(s1, batch_errors, 120)
 }
 
 /*
- * Commands that end where the mapping of the VMM's buffer does. The kernel may
- * stop a little before, at a command that it could have read, but what it says
- * is what it has done.
+ * Commands up to the end of the mapping of the VMM's buffer. The kernel may
+ * stop slightly earlier, at a command that it could have read, but must return
+ * what it has done.
  */
 TEST_F_TIMEOUT(s1, batch_fault, 60)
 {
@@ -482,7 +482,7 @@ TEST_F_TIMEOUT(s1, batch_fault, 60)
 
 	for (i = 0; i < 2 * ARRAY_SIZE(good); i++) {
 		uint32_t n = good[i / 2], early = n > 5 ? n - 5 : 0;
-		/* Each second time half of a command is there */
+		/* Every second time half of a command is mapped */
 		cmd_t *cmds = (void *)(end - i % 2 * 8 - n * sizeof(*cmds));
 
 		ASSERT_EQ(0, invalidate_one(vm, TLBI_NH_ALL, 0));

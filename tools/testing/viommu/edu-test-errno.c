@@ -43,10 +43,10 @@ TEST_F(vm, errno_viommu_alloc)
 	EXPECT_REFUSED(ENOENT, IOMMU_VIOMMU_ALLOC, good, dev_id, vm->s2);
 	EXPECT_REFUSED(ENOENT, IOMMU_VIOMMU_ALLOC, good, dev_id, 0xffff);
 
-	/* "Another parent helps" must not be said of a type that is not there */
+	/* EINVAL, "another parent helps", must not hide a missing type */
 	cmd.hwpt_id = plain;
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VIOMMU_ALLOC, cmd, type, 3);
-	/* The type has no data */
+	/* The type takes no data */
 	cmd = good;
 	cmd.data_uptr = (uintptr_t)&data;
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VIOMMU_ALLOC, cmd, data_len, 8);
@@ -87,7 +87,7 @@ TEST_F(vm, errno_hwpt_alloc)
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, nested, flags,
 		       IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, nested, flags, BIT(31));
-	/* The fault object is not looked for */
+	/* The fault object is not looked up */
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, nested, flags,
 		       IOMMU_HWPT_FAULT_ID_VALID);
 	EXPECT_REFUSED(ENOENT, IOMMU_HWPT_ALLOC, nested, dev_id, vm->s2);
@@ -141,7 +141,7 @@ TEST_F(vm, errno_vste)
 			TH_LOG("Config %d", i);
 		}
 	}
-	/* With V = 0 the rest says nothing */
+	/* With V = 0 the other bits do not matter */
 	EXPECT_EQ(0, nested_alloc(vm, &self->edu, vm->viommu, 0, 0, &id));
 	EXPECT_EQ(0, nested_alloc(vm, &self->edu, vm->viommu, ~STE_0_V, ~0ULL, &id));
 
@@ -187,7 +187,7 @@ TEST_F(vm, errno_attach)
 	ASSERT_EQ(0, s1_hwpt_alloc(&vm->s1, vm, &self->edu, &vm->s1_hwpt));
 	ASSERT_EQ(0, nested_alloc(vm, &self->edu, vm->viommu, 0, 0, &invalid));
 
-	/* A guest's stage 1 needs a vDEVICE, and nothing else does */
+	/* Only a guest's stage 1 needs a vDEVICE */
 	EXPECT_EQ(-ENOENT, edu_attach(&self->edu, vm->s1_hwpt));
 	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
 	EXPECT_EQ(0, edu_attach(&self->edu, vm->abort));
@@ -209,7 +209,10 @@ TEST_F(vm, errno_attach)
 	EXPECT_EQ(-EINVAL, edu_attach(&self->edu, vm->vdevice));
 	EXPECT_LANDS(PAGE_A, IOVA);
 
-	/* What is in force stays so, even if it could not be attached any more */
+	/*
+	 * The current translation stays, even if it could not be attached any
+	 * more
+	 */
 	ASSERT_EQ(0, destroy(vm, vm->vdevice));
 	ASSERT_EQ(0, s1_hwpt_alloc(&vm->s1, vm, &self->edu, &another));
 	EXPECT_EQ(-ENOENT, edu_attach(&self->edu, another));
@@ -230,7 +233,7 @@ TEST_F(vm, errno_destroy)
 	EXPECT_EQ(-ENOENT, destroy(vm, vm->abort));
 	EXPECT_EQ(-ENOENT, destroy(vm, 0xffff));
 
-	/* A vDEVICE alone holds its vIOMMU, a vIOMMU alone its parent */
+	/* A vDEVICE holds its vIOMMU, a vIOMMU its parent */
 	ASSERT_EQ(0, viommu_alloc(vm, &self->edu, vm->s2, &viommu));
 	ASSERT_EQ(0, vdevice_alloc(vm, &self->edu, viommu, VSID, &vdevice));
 	EXPECT_EQ(-EBUSY, destroy(vm, viommu));
@@ -326,7 +329,7 @@ TEST_F(vm, errno_invalidate)
 	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, good, entry_len, 24);
 	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, good, entry_len, 32);
 
-	/* No entries: the question whether the type is supported */
+	/* No entries: a probe for the type */
 	cmd = good;
 	cmd.entry_num = 0;
 	cmd.data_uptr = 0;
@@ -334,7 +337,7 @@ TEST_F(vm, errno_invalidate)
 	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, cmd, data_type, 0);
 	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, cmd, data_type, 2);
 
-	/* What was refused was not done */
+	/* Refused commands were not executed */
 	cmd = good;
 	cmd.data_type = 2;
 	EXPECT_EQ(-EINVAL, xioctl(vm->fd, IOMMU_HWPT_INVALIDATE, &cmd));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Test from the outside what a VM is told of its SMMU's events, as edu-test.c
- * does the rest. A fault is a DMA of the edu device; QEMU moves what it cannot
- * translate four bytes at a time, so one DMA is as many events as it has words.
+ * Tests of the events that a VM gets from its SMMU, from the outside as in
+ * edu-test.c. A DMA of the edu device causes faults. QEMU moves data that it
+ * cannot translate four bytes at a time, so one DMA causes an event for each
+ * word.
  *
- * Events come in their order and one thread of the kernel hands them out. So
- * that something is not reported is seen by what is reported next.
+ * One thread of the kernel delivers the events in order. So the next event
+ * shows that something was not reported.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -45,7 +46,7 @@ enum {
 #define CD_0_V			BIT(31)
 #define CD_0_AA64		BIT(41)
 
-/* Nobody maps it. A DMA is at most STORM words. */
+/* Never mapped. A DMA has at most STORM words. */
 #define UNMAPPED		(IOVA + 64 * PAGE_SIZE)
 #define WORD			4
 #define STORM			1024U
@@ -93,7 +94,9 @@ FIXTURE_TEARDOWN(event)
 		ASSERT_LE(0, self->queue);					\
 	} while (0)
 
-/* What /proc says of a thread, until the next call; NULL if it is gone */
+/*
+ * A line of /proc about a thread, valid until the next call; NULL if it is gone
+ */
 static const char *thread_stat(const char *path)
 {
 	static char line[256];
@@ -107,7 +110,7 @@ static const char *thread_stat(const char *path)
 	return line;
 }
 
-/* 0 if all interrupt threads sleep, -EAGAIN if one does not */
+/* Returns 0 if all interrupt threads sleep, otherwise -EAGAIN */
 static int irq_threads_sleep(void)
 {
 	const char *line;
@@ -127,9 +130,9 @@ static int irq_threads_sleep(void)
 }
 
 /*
- * Wait until the kernel is done with the events of the DMAs that have ended. A
- * CPU takes the interrupts that are pending before it runs this, so by then
- * their thread is awake, or asleep again.
+ * Wait until the kernel has handled the events of all finished DMAs. A CPU
+ * takes its pending interrupts before it runs this, so their thread is awake by
+ * then, or asleep again.
  */
 static int settle(void)
 {
@@ -157,7 +160,10 @@ static int settle(void)
 	return -ETIMEDOUT;
 }
 
-/* Cause @n events, the addresses upwards from @iova, and have them reported */
+/*
+ * Cause @n events with addresses from @iova up, and wait until they are
+ * reported
+ */
 static int fault(struct edu *edu, uint64_t iova, unsigned int n)
 {
 	int rc = edu_dma(edu, true, iova, n * WORD);
@@ -179,7 +185,7 @@ static ssize_t try_read(int fd, void *buf, size_t count)
 	return len < 0 ? -errno : len;
 }
 
-/* The next record; its size, 0 if there is none for a while */
+/* Read the next record; returns its size, or 0 if there is none for a while */
 static ssize_t next_record(int queue, struct record *record)
 {
 	memset(record, 0xee, sizeof(*record));
@@ -187,7 +193,7 @@ static ssize_t next_record(int queue, struct record *record)
 	return try_read(queue, record, sizeof(*record));
 }
 
-/* The next record as an event with this number, or what is wrong with it */
+/* Expect an event with this number as the next record; returns what is wrong */
 static const char *expect_event(int queue, uint32_t sequence, uint64_t w0,
 				uint64_t w1, uint64_t w2)
 {
@@ -219,7 +225,7 @@ static const char *expect_event(int queue, uint32_t sequence, uint64_t w0,
 		}								\
 	} while (0)
 
-/* A fault of stage 1 by a write */
+/* A stage-1 fault on a write */
 #define EXPECT_FAULT(sequence, iova) \
 	EXPECT_EVENT(sequence, F_TRANSLATION, EVT_1_CLASS_IN, iova)
 
@@ -260,7 +266,7 @@ TEST_F(event, errno_alloc)
 	EXPECT_REFUSED(ENOENT, IOMMU_VEVENTQ_ALLOC, good, viommu_id, self->queue_id);
 	EXPECT_REFUSED(EEXIST, IOMMU_VEVENTQ_ALLOC, good, viommu_id, vm->viommu);
 
-	/* What was refused has left nothing behind */
+	/* Refused calls have left nothing behind */
 	EXPECT_EQ(0, destroy(vm, viommu));
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
 	EXPECT_FAULT(0, UNMAPPED);
@@ -422,7 +428,7 @@ TEST_F(event, polls)
 	EXPECT_FAULT(1, UNMAPPED + WORD);
 	EXPECT_EQ(0, poll_all(self->queue));
 
-	/* A loss is something to read and no error */
+	/* A loss is readable and not an error */
 	REQUEUE(1);
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3));
 	EXPECT_EQ(POLLIN | POLLRDNORM, poll_all(self->queue));
@@ -533,7 +539,7 @@ TEST_F(event, translation_faults)
 		EXPECT_EVENT(n, cases[i].id, EVT_1_CLASS_IN | EVT_1_READ, iova);
 		n++;
 	}
-	/* In a row, from one page into the next */
+	/* In a row across a page boundary */
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED - 2 * WORD, 4));
 	for (i = 0; i < 4; i++)
 		EXPECT_FAULT(n + i, UNMAPPED - 2 * WORD + i * WORD);
@@ -558,7 +564,7 @@ TEST_F(event, bad_cd)
 	EXPECT_EQ(0, wait_in(self->queue, 200));
 }
 
-/* QEMU has no SubstreamIDs and takes an STE with some for a bad one */
+/* QEMU has no SubstreamIDs and treats an STE with some as bad */
 TEST_F(event, bad_ste)
 {
 	struct vm *vm = &self->vm;
@@ -572,7 +578,7 @@ TEST_F(event, bad_ste)
 	EXPECT_EVENT(0, C_BAD_STE, 0, 0);
 	ASSERT_EQ(0, edu_dma(&self->edu, false, IOVA, WORD));
 	EXPECT_EVENT(1, C_BAD_STE, 0, 0);
-	/* That read has not brought the device its token */
+	/* The device has not read its token */
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->bypass));
 	ASSERT_EQ(0, edu_load_token(&self->edu, vm));
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->s1_hwpt));
@@ -597,7 +603,7 @@ TEST_F(event, abort_is_silent)
 	EXPECT_EQ(0, kmsg_count(self->kmsg, SMMU_EVENT "|" KERNEL_TROUBLE));
 }
 
-/* What stays on the host */
+/* Events that stay on the host */
 
 /* The kernel limits what it logs, 10 events in 5 seconds */
 static void let_the_log_rest(void)
@@ -605,15 +611,15 @@ static void let_the_log_rest(void)
 	usleep(5100 * 1000);
 }
 
-/* The table that stage 1 has at level 2 */
+/* The level 2 table of stage 1 */
 static uint64_t *s1_level_2(struct vm *vm)
 {
 	return (void *)(vm->mem + (vm->s1.root[0] & PTE_ADDR) - GUEST_IPA);
 }
 
 /*
- * Faults of stage 2. QEMU reports one on a fetch of a table of stage 1 with
- * S2=0, as if it were the guest's; CLASS tells it from one.
+ * Stage-2 faults. QEMU reports a fault on a fetch of a stage-1 table with S2=0,
+ * as if it were the guest's; CLASS shows the difference.
  */
 TEST_F(event, stage_2_is_the_hosts)
 {
@@ -654,7 +660,7 @@ TEST_F(event, nobody_wants_it)
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
 	EXPECT_EQ(1, kmsg_count(self->kmsg, SMMU_EVENT ".*0x10"));
 
-	/* One again, and its numbers start again */
+	/* A new queue, whose numbers start again */
 	self->queue = veventq_alloc(vm, 4, &self->queue_id);
 	ASSERT_LE(0, self->queue);
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
@@ -666,7 +672,7 @@ TEST_F(event, nobody_wants_it)
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
 	EXPECT_EQ(1, kmsg_count(self->kmsg, SMMU_EVENT ".*0x10"));
 
-	/* Not on the vIOMMU */
+	/* Not attached through the vIOMMU */
 	ASSERT_EQ(0, vdevice_alloc(vm, &self->edu, vm->viommu, VSID, &vm->vdevice));
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->s2));
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
@@ -703,13 +709,13 @@ TEST_F(event, overflows)
 	EXPECT_EQ(total - 1, record.header.sequence);
 	EXPECT_EQ(0, try_read(self->queue, buf, sizeof(buf)));
 
-	/* The whole depth is there again */
+	/* The whole depth is available again */
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 2));
 	EXPECT_FAULT(total, UNMAPPED);
 	EXPECT_FAULT(total + 1, UNMAPPED + WORD);
 	EXPECT_EQ(0, wait_in(self->queue, 200));
 
-	/* An event that comes after a loss takes the place of its header */
+	/* An event after a loss replaces its header */
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 3));
 	EXPECT_FAULT(total + 2, UNMAPPED);
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
@@ -728,19 +734,19 @@ TEST_F(event, overflows)
 	EXPECT_EQ(0, wait_in(self->queue, 0));
 }
 
-/* Follows a queue, in records of any kind */
+/* Tracks the records of a queue */
 struct follower {
 	int queue;
 	int pause;		/* between two reads, in microseconds */
 	size_t count;		/* of a read() */
 	uint32_t first;		/* number to start with */
-	uint32_t last;		/* and to end with */
+	uint32_t last;		/* number to end with */
 	uint32_t records;
 	uint32_t losses;
 	int wrong;
 };
 
-/* The order in which records may come; true at the last one */
+/* Checks the order of records; true at the last one */
 static bool follow(struct follower *f, const struct record *record, int64_t *at)
 {
 	uint32_t sequence = record->header.sequence;
@@ -835,7 +841,7 @@ static double now(void)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-/* Overflow and drain, over and over, each second time with a reader there before */
+/* Overflow and drain repeatedly, every second time with a reader waiting */
 TEST_F_TIMEOUT(event, overflows_again, 120)
 {
 	struct follower f = { .count = 16 * sizeof(struct record) };
@@ -929,7 +935,7 @@ TEST_F_TIMEOUT(event, two_readers, 60)
 	}
 	for (i = 0; i < SHARED_TOTAL / STORM; i++)
 		ASSERT_EQ(0, fault(&self->edu, UNMAPPED, STORM));
-	/* One may sleep while the other gets the last one */
+	/* One reader may sleep while the other gets the last record */
 	for (i = 0; i < 200 && total < SHARED_TOTAL; i++)
 		usleep(100 * 1000);
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
@@ -943,7 +949,7 @@ TEST_F_TIMEOUT(event, two_readers, 60)
 	}
 }
 
-/* Ends */
+/* Teardown */
 
 TEST_F(event, close_under_a_sleeper)
 {
@@ -954,7 +960,10 @@ TEST_F(event, close_under_a_sleeper)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, sleep_in_poll, &sleeper));
 	ASSERT_EQ(0, sleeps(&sleeper));
 	EXPECT_EQ(0, close(self->queue));
-	/* poll() holds the file: the queue lives, and wakes who then finds no file */
+	/*
+	 * poll() holds the file: the queue lives and wakes poll(), which finds
+	 * no file then
+	 */
 	EXPECT_EQ(-EBUSY, destroy(vm, self->queue_id));
 	ASSERT_EQ(0, fault(&self->edu, UNMAPPED, 1));
 	pthread_join(thread, NULL);
@@ -966,7 +975,7 @@ TEST_F(event, close_under_a_sleeper)
 	EXPECT_FAULT(0, UNMAPPED);
 }
 
-/* The file is the last that is left of a VM */
+/* The file is the last remainder of a VM */
 TEST_F(event, queue_outlives_vm)
 {
 	struct record record;
@@ -987,7 +996,7 @@ TEST_F(event, queue_outlives_vm)
 	EXPECT_FAULT(0, UNMAPPED);
 }
 
-/* A VMM with a full queue and a sleeper, until it is killed */
+/* A VMM with a full queue and a sleeping reader, until it is killed */
 static void live(struct vm *vm, struct edu *edu, int ready)
 {
 	struct sleeper sleeper;
@@ -1088,7 +1097,7 @@ TEST_F_TIMEOUT(event, two_vms, 60)
 		EXPECT_EQ(0, wait_in(queues[i], 200));
 	}
 
-	/* One VM full to the brim is nothing to the other */
+	/* A VM with a full queue does not affect the other */
 	ASSERT_EQ(0, close(self->queue));
 	ASSERT_EQ(0, destroy(vms[0], self->queue_id));
 	self->queue = veventq_alloc(vms[0], 2, &self->queue_id);

@@ -11,7 +11,7 @@
 #define EXPECT_LANDS(page, iova) \
 	EXPECT_EQ(page, edu_lands(&self->edu, &self->vm, iova))
 
-/* One device, attached to the bypass */
+/* One device, attached to the bypass HWPT */
 
 FIXTURE(vm)
 {

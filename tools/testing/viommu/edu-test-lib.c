@@ -136,7 +136,7 @@ static uint64_t vm_table_alloc(struct vm *vm)
 	return IPA(++vm->tables);
 }
 
-/* In one piece, and seen by the device before what the caller does next */
+/* Write in one access, visible to the device before the caller continues */
 static void guest_write(uint64_t *where, uint64_t value)
 {
 	__atomic_store_n(where, value, __ATOMIC_SEQ_CST);
@@ -190,7 +190,7 @@ int s1_hwpt_alloc(struct s1 *s1, struct vm *vm, struct edu *edu, uint32_t *id)
 
 /* The device */
 
-/* The directory of the nth edu device in sysfs, if vfio-pci has it */
+/* The sysfs directory of the nth edu device bound to vfio-pci */
 static int edu_sysfs(int nth, char *path)
 {
 	unsigned int vendor, device;
@@ -365,11 +365,11 @@ int edu_enable(struct edu *edu)
 	if (bar_mem == MAP_FAILED)
 		return -errno;
 	edu->bar = bar_mem;
-	/* A predecessor may have died in the middle of a DMA */
+	/* An earlier process may have died in the middle of a DMA */
 	return edu_dma_wait(edu);
 }
 
-/* The mapping goes first: it keeps the device open */
+/* Unmap first: the mapping keeps the device open */
 void edu_close(struct edu *edu)
 {
 	if (edu->bar)
@@ -615,7 +615,7 @@ long vmstat(const char *counter)
 	char name[64];
 	FILE *f;
 
-	/* The counters lag behind on each CPU until they are asked not to */
+	/* The per-CPU counters are only accurate after a refresh */
 	f = fopen("/proc/sys/vm/stat_refresh", "w");
 	if (!f)
 		return -1;
@@ -693,7 +693,7 @@ int trace_start(void)
 {
 	int rc;
 
-	/* It may be there already */
+	/* It may be mounted already */
 	mount("tracefs", TRACEFS, "tracefs", 0, NULL);
 	rc = write_file(TRACEFS "trace", "");
 	return rc ? rc : trace_enable("1");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What edu-test.c is made of: a VM without a VMM, that is guest memory behind
- * the iommufd objects of one virtual SMMUv3, and the edu device of QEMU, whose
- * DMA engine a program drives by registers. The memory, the IOAS and the device
- * are the same with any IOMMU: vtd-test.c goes as far as VM_BOUND.
+ * Building blocks of edu-test.c: a VM without a VMM, that is, guest memory and
+ * the iommufd objects of one virtual SMMUv3; and QEMU's edu device, whose DMA
+ * engine a program controls through registers. The memory, the IOAS and the
+ * device are the same with any IOMMU: vtd-test.c goes as far as VM_BOUND.
  *
- * Functions return 0 or a negative errno unless they say otherwise.
+ * Functions return 0 or a negative errno unless stated otherwise.
  */
 #ifndef EDU_TEST_LIB_H
 #define EDU_TEST_LIB_H
@@ -32,7 +32,7 @@
 #define MSI_WINDOW		0x08000000UL
 #define MSI_WINDOW_SIZE		0x00100000UL
 
-/* Data pages, and the answer to where a DMA write went if in none of them */
+/* Data pages, and the result if a DMA write went to none of them */
 enum { PAGE_A = GUEST_DATA, PAGE_B, PAGE_C, PAGE_D, PAGE_E, PAGE_F };
 #define NOWHERE			(-1)
 
@@ -114,10 +114,10 @@ struct edu {
 	volatile uint8_t *bar;
 	uint64_t token;		/* what it writes */
 	char bdf[16];
-	char smmu[64];		/* what it is behind */
+	char smmu[64];		/* the physical IOMMU */
 };
 
-/* How far vm_build() goes, in the order of a VMM */
+/* How far vm_build() goes; the order is that of a VMM */
 enum vm_stage {
 	VM_MEMORY,		/* iommufd, IOAS and guest memory */
 	VM_BOUND,		/* the device belongs to it */
@@ -148,10 +148,10 @@ void s1_set_root(struct s1 *s1, struct vm *vm, uint64_t *root);
 int s1_hwpt_alloc(struct s1 *s1, struct vm *vm, struct edu *edu, uint32_t *id);
 
 int edu_count(void);
-/* By open() and BIND alone, for a second device of a VM */
+/* Only open() and BIND, for a second device of a VM */
 int edu_open(struct edu *edu, int nth);
 int edu_bind(struct edu *edu, int iommufd);
-/* The part of edu_bind() that is the same without an iommufd */
+/* The part of edu_bind() that does not need an iommufd */
 int edu_enable(struct edu *edu);
 void edu_close(struct edu *edu);
 /* The nth device's requester ID, and whether two share an SMMU or a group */
@@ -160,17 +160,20 @@ bool edu_same_smmu(int nth, int other);
 bool edu_same_group(int nth, int other);
 /* Is there CMDQ-V beside the SMMU? */
 bool edu_has_cmdqv(void);
-/* What is in a file of the viommu directory of its IOMMU, until the next call */
+/*
+ * The contents of a file in the viommu directory of its IOMMU, until the next
+ * call
+ */
 const char *edu_iommu_file(int nth, const char *name);
 void edu_dma_start(struct edu *edu, bool to_ram, uint64_t iova, size_t len);
-/* Is what was started still to come? */
+/* Is a DMA still pending? */
 bool edu_dma_runs(struct edu *edu);
 int edu_dma_wait(struct edu *edu);
 int edu_dma(struct edu *edu, bool to_ram, uint64_t iova, size_t len);
-/* Have the device hold its token, from a guest page through the bypass */
+/* Load the token into the device from a guest page through the bypass */
 int edu_load_token(struct edu *edu, struct vm *vm);
 /*
- * Where the device's write to @iova goes: a data page of the guest, NOWHERE, or
+ * The target of a device write to @iova: a data page of the guest, NOWHERE, or
  * -ETIMEDOUT.
  */
 int edu_lands(struct edu *edu, struct vm *vm, uint64_t iova);
@@ -180,8 +183,8 @@ int edu_attach(struct edu *edu, uint32_t pt_id);
 int edu_detach(struct edu *edu);
 int edu_irq_eventfd(struct edu *edu, int eventfd);
 /*
- * Raise the interrupt; how often it came in, or a negative errno. -EBUSY: one of
- * an earlier call came in after that.
+ * Raise the interrupt; returns how often it arrived, or a negative errno.
+ * -EBUSY: an interrupt of an earlier call arrived late.
  */
 int edu_irq_raise(struct edu *edu, int eventfd, bool expected);
 
@@ -213,21 +216,24 @@ long vmstat(const char *counter);
 
 /* The kernel's messages from the call of kmsg_open() on */
 int kmsg_open(void);
-/* How many of them match a regular expression; forgets them */
+/* Returns how many of them match a regular expression, and drops them */
 int kmsg_count(int kmsg, const char *regex);
 
 /* The tracepoints of vIOMMUs, from the call of trace_start() on */
 int trace_start(void);
 int trace_stop(void);
-/* How many events of this name match the regular expression that the format makes */
+/*
+ * Returns how many events of this name match the regular expression from the
+ * format
+ */
 int traced(const char *name, const char *format, ...);
 
-/* What no test may make the kernel say */
+/* Messages that no test may trigger */
 #define KERNEL_TROUBLE \
 	"WARNING:|BUG:|CMDQ error|CMD_SYNC timeout|unexpected global error"
 #define SMMU_EVENT	"arm-smmu-v3.*event"
 
-/* For a test: an ioctl that is right but for one field */
+/* For a test: an ioctl that is valid except for one field */
 #define EXPECT_REFUSED(err, request, good, field, value)			\
 	do {									\
 		typeof(good) bad = good;					\

@@ -15,7 +15,7 @@
 
 #include "edu-test-fixtures.h"
 
-/* Beginnings and ends */
+/* Setup and teardown */
 
 FIXTURE(life)
 {
@@ -35,7 +35,7 @@ FIXTURE_TEARDOWN(life)
 	EXPECT_EQ(0, kmsg_count(self->kmsg, KERNEL_TROUBLE));
 }
 
-/* The device's first attachment is the abort, before there is any vDEVICE */
+/* The device first attaches to the abort HWPT, before it has a vDEVICE */
 TEST_F(life, abort_comes_first)
 {
 	struct vm *vm = &self->vm;
@@ -187,7 +187,7 @@ static void *vdevice_loop(void *arg)
 	return NULL;
 }
 
-/* The device is closed while its vDEVICE comes and goes */
+/* The device is closed while its vDEVICE is created and destroyed */
 TEST_F_TIMEOUT(life, vdevice_races_with_device, 120)
 {
 	struct vm *vm = &self->vm;
@@ -252,7 +252,7 @@ TEST_F_TIMEOUT(life, process_dies, 120)
 	}
 }
 
-/* Take vIOMMUs until there are no more, give them back, and again */
+/* Allocate all vIOMMUs that there are, free them, and repeat */
 TEST_F_TIMEOUT(life, vmids_run_out, 1200)
 {
 	struct vm *vm = &self->vm;
@@ -284,8 +284,8 @@ TEST_F_TIMEOUT(life, vmids_run_out, 1200)
 }
 
 /*
- * Boards that cannot give a guest an SMMU, as LACKS in the environment says.
- * The VMM must not be led to try another parent.
+ * Boards that cannot give a guest an SMMU, for the reason in LACKS in the
+ * environment. The errno must not make a VMM try another parent.
  */
 TEST_F(life, no_coherence)
 {

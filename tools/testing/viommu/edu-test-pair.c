@@ -77,7 +77,7 @@ TEST_F_TIMEOUT(pair, two_vms, 60)
 		vm_close(&self->vm[i], &self->edu[i]);
 }
 
-/* Bring the second device into the first VM, up to the bypass of @viommu */
+/* Add the second device to the first VM, up to the bypass of @viommu */
 static int join(struct vm *vm, struct edu *edu, uint32_t viommu)
 {
 	uint32_t bypass;
@@ -89,7 +89,7 @@ static int join(struct vm *vm, struct edu *edu, uint32_t viommu)
 	return rc ? rc : edu_load_token(edu, vm);
 }
 
-/* The guest's IDs are crossed: each device has the physical ID of the other */
+/* The guest's IDs are swapped: each device has the physical ID of the other */
 TEST_F(pair, vsids)
 {
 	struct vm *vm = &self->vm[0];
@@ -118,7 +118,7 @@ TEST_F(pair, vsids)
 		ASSERT_NTH_LANDS(PAGE_A + i, i, 0, IOVA);
 	}
 
-	/* Only the device whose vSID is named looks at its CD again */
+	/* Only the device with the named vSID reads its CD again */
 	for (i = 0; i < 2; i++)
 		s1_set_root(&s1[i], vm, other[i].root);
 	EXPECT_EQ(0, invalidate_one(vm, CFGI_CD | CMD_0_SID(rid[1]), 0));
@@ -146,7 +146,7 @@ TEST_F_TIMEOUT(pair, two_viommus, 60)
 	second = *vm;
 	ASSERT_EQ(0, viommu_alloc(vm, &self->edu[1], vm->s2, &second.viommu));
 	ASSERT_EQ(0, join(vm, &self->edu[1], second.viommu));
-	/* The ID is that of the first device: another vIOMMU, another space */
+	/* The same ID as the first device: each vIOMMU has its own IDs */
 	ASSERT_EQ(0, vdevice_alloc(vm, &self->edu[1], second.viommu, VSID, &vdevice));
 	s1_init(&s1, &second, GUEST_ASID);
 	s1_map(&s1, &second, IOVA, IPA(PAGE_B), PTE_PAGE);
@@ -168,7 +168,7 @@ TEST_F_TIMEOUT(pair, two_viommus, 60)
 	EXPECT_EQ(0, invalidate_one(vm, TLBI_NH_ASID | CMD_0_ASID(GUEST_ASID), 0));
 	EXPECT_NTH_LANDS(PAGE_C, 0, 0, IOVA);
 
-	/* What happens to stage 2 reaches all */
+	/* Changes of stage 2 reach all */
 	ASSERT_EQ(0, ioas_map(vm, PAGE_E, 1, SPARE_IPA));
 	for (i = 0; i < 2; i++)
 		ASSERT_NTH_LANDS(PAGE_E, i, 0, IOVA + PAGE_SIZE);
@@ -190,10 +190,12 @@ TEST_F_TIMEOUT(pair, two_viommus, 60)
 	vm_close(vm, &self->edu[0]);
 }
 
-/* However many vIOMMUs and SMMUs a VM has, its memory has one page table */
+/* A VM's memory has one page table for any number of vIOMMUs and SMMUs */
 TEST_F(pair, tables_once)
 {
-	/* As many tables of the last level, below what the device can address */
+	/*
+	 * As many tables of the last level, within the device's address range
+	 */
 	const unsigned int areas = 48;
 	const uint64_t first = 0x09000000, apart = 0x200000;
 	struct vm *vm = &self->vm[0];
@@ -262,7 +264,9 @@ static int pair_build(struct vm *vm, struct edu *edu, uint32_t *second)
 	return rc;
 }
 
-/* When an unmap returns, what both devices have started does not land any more */
+/*
+ * After an unmap returns no write that either device has started lands any more
+ */
 TEST_F_TIMEOUT(pair, unmap_under_dma, 600)
 {
 	struct vm *vm = &self->vm[0];
@@ -279,14 +283,14 @@ TEST_F_TIMEOUT(pair, unmap_under_dma, 600)
 		for (j = 0; j < 2; j++)
 			ASSERT_NTH_LANDS(page, j, 0, IOVA);
 		*(uint64_t *)vm_page(vm, page) = 0;
-		/* The device takes its time before it writes */
+		/* The device waits before it writes */
 		for (j = 0; j < 2; j++)
 			edu_dma_start(&self->edu[j], true, IOVA, sizeof(self->edu[j].token));
 		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
 		later = edu_dma_runs(&self->edu[0]) && edu_dma_runs(&self->edu[1]);
 		for (j = 0; j < 2; j++)
 			ASSERT_EQ(0, edu_dma_wait(&self->edu[j]));
-		/* What is over before the unmap is may land */
+		/* Writes that complete before the unmap may land */
 		if (!later)
 			continue;
 		judged++;
@@ -307,7 +311,10 @@ struct join_loop {
 	atomic_int rc;
 };
 
-/* A device joins the VM, in turn behind a vIOMMU and as it is, and leaves */
+/*
+ * A device joins the VM, alternately behind a vIOMMU and without one, and
+ * leaves
+ */
 static void *join_loop(void *arg)
 {
 	struct join_loop *loop = arg;
@@ -341,8 +348,8 @@ static void *join_loop(void *arg)
 }
 
 /*
- * Stage 2 changes while uses of it come and go: after an unmap no write lands,
- * of the one device nor of the other.
+ * Stage 2 changes while uses of it are added and removed: after an unmap no
+ * write of either device lands.
  */
 TEST_F_TIMEOUT(pair, join_and_leave, 200)
 {
@@ -403,7 +410,7 @@ TEST_F(pair, errno_other_smmu)
 	vm_close(vm, &self->edu[0]);
 }
 
-/* Two functions that nothing keeps apart: one group */
+/* Two functions without isolation form one group */
 FIXTURE(group)
 {
 	struct vm vm;
@@ -440,8 +447,8 @@ FIXTURE_TEARDOWN(group)
 	} while (0)
 
 /*
- * An attach is one of the whole group: where one function refuses, because it
- * has no vDEVICE, the other goes back. Either of them, for one is asked first.
+ * An attach covers the whole group: if one function refuses, because it has no
+ * vDEVICE, the other goes back. Try both, since one of them is attached first.
  */
 TEST_F_TIMEOUT(group, one_refuses, 60)
 {
@@ -457,7 +464,7 @@ TEST_F_TIMEOUT(group, one_refuses, 60)
 		EXPECT_EQ(-ENOENT, edu_attach(&self->edu[i], s1));
 		EXPECT_EQ(-ENOENT, edu_attach(&self->edu[!i], s1));
 
-		/* The bypass, and what happens to it, is that of both */
+		/* Both have the bypass, and changes of it affect both */
 		EXPECT_BOTH_LAND(PAGE_B, IPA(PAGE_B));
 		ASSERT_EQ(0, ioas_map(vm, PAGE_E, 1, SPARE_IPA));
 		EXPECT_BOTH_LAND(PAGE_E, SPARE_IPA);

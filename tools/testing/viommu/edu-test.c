@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Test the SMMUv3 side of vIOMMUs from the outside, without a VMM: the program
- * is host user space, VMM and guest in one. It builds a guest's context
- * descriptor and page tables in memory of its own and watches where the DMA of
- * an assigned edu device goes, so a test is a statement about bytes in memory,
- * a returned value or an errno.
+ * Tests of the SMMUv3 side of vIOMMUs from the outside, without a VMM: the
+ * program is host user space, VMM and guest in one. It builds a guest's context
+ * descriptor and page tables in its own memory and checks where the DMA of an
+ * assigned edu device goes. So each test checks bytes in memory, a returned
+ * value or an errno.
  *
- * Stale translations are taken for granted: this is for QEMU's SMMUv3, which
- * keeps what it has cached until it is told otherwise.
+ * The tests rely on stale translations: QEMU's SMMUv3 keeps cached translations
+ * until they are invalidated.
  *
- * Expects edu devices (1234:11e8) bound to vfio-pci, see tests/edu. With one,
- * the tests that need a pair are skipped. Options: see -h.
+ * Expects edu devices (1234:11e8) bound to vfio-pci, see tests/edu. With one
+ * device the tests that need two are skipped. Options: see -h.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -119,7 +119,10 @@ TEST_F(s1, permissions)
 
 	s1_map(&vm->s1, vm, IOVA + PAGE_SIZE, IPA(PAGE_C), PTE_PAGE | PTE_READONLY);
 	EXPECT_LANDS(NOWHERE, IOVA + PAGE_SIZE);
-	/* not mapped in stage 1; not mapped in stage 2; an IPA is not an IOVA */
+	/*
+	 * not mapped in stage 1; not mapped in stage 2; an IPA, which is no
+	 * IOVA
+	 */
 	EXPECT_LANDS(NOWHERE, IOVA + 2 * PAGE_SIZE);
 	s1_map(&vm->s1, vm, IOVA + 3 * PAGE_SIZE, SPARE_IPA, PTE_PAGE);
 	EXPECT_LANDS(NOWHERE, IOVA + 3 * PAGE_SIZE);
@@ -151,7 +154,7 @@ TEST_F(s1, bypass_and_abort)
 	EXPECT_LANDS(NOWHERE, IPA(PAGE_C));
 	EXPECT_LANDS(NOWHERE, IOVA);
 
-	/* Reads do not get through either */
+	/* Reads fail as well */
 	*secret = 0x5ec2e7;
 	ASSERT_EQ(0, edu_dma(&self->edu, false, IPA(PAGE_C), sizeof(*secret)));
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->s1_hwpt));
@@ -173,7 +176,10 @@ TEST_F(s1, follows_stage_2)
 	EXPECT_LANDS(NOWHERE, IOVA + PAGE_SIZE);
 	ASSERT_EQ(0, ioas_map(vm, PAGE_F, 1, SPARE_IPA));
 	EXPECT_LANDS(PAGE_F, IOVA + PAGE_SIZE);
-	/* Under stage 2 alone too, and back: nothing is left of either */
+	/*
+	 * The same under stage 2 alone, and back: nothing of either stays
+	 * cached
+	 */
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->bypass));
 	EXPECT_LANDS(PAGE_F, SPARE_IPA);
 	ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
@@ -195,7 +201,7 @@ struct dma_loop {
 	atomic_int lost;
 };
 
-/* The IOVA that is translated to PAGE_A and PAGE_B, and is the IPA of PAGE_C */
+/* The IOVA that translates to PAGE_A and PAGE_B, and is the IPA of PAGE_C */
 #define HITLESS_IOVA	IPA(PAGE_C)
 
 static void *dma_loop(void *arg)
@@ -250,7 +256,7 @@ TEST_F_TIMEOUT(s1, replace_under_dma, 120)
 	EXPECT_EQ(0, kmsg_count(self->kmsg, SMMU_EVENT));
 }
 
-/* As a VMM does it: each write of the guest's STE is a new HWPT */
+/* As in a VMM: each write of the guest's STE is a new HWPT */
 TEST_F_TIMEOUT(s1, replace_and_destroy, 120)
 {
 	struct vm *vm = &self->vm;
@@ -282,7 +288,7 @@ TEST_F_TIMEOUT(s1, replace_and_destroy, 120)
 	EXPECT_EQ(0, kmsg_count(self->kmsg, SMMU_EVENT));
 }
 
-/* Interrupts, of a device that is only ever attached to nested HWPTs */
+/* Interrupts of a device that only ever attaches to nested HWPTs */
 
 TEST_F(vm, msi)
 {
@@ -294,7 +300,7 @@ TEST_F(vm, msi)
 	ASSERT_EQ(0, edu_irq_eventfd(&self->edu, event));
 	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
 
-	/* The guest's stage 1 translates the doorbell as any address */
+	/* The guest's stage 1 translates the doorbell as any other address */
 	ASSERT_EQ(0, vdevice_alloc(vm, &self->edu, vm->viommu, VSID, &vm->vdevice));
 	s1_init(&vm->s1, vm, GUEST_ASID);
 	s1_map(&vm->s1, vm, IOVA, IPA(PAGE_A), PTE_PAGE);
@@ -313,7 +319,7 @@ TEST_F(vm, msi)
 	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
 }
 
-/* An interrupt that is set up while stage 1 is on */
+/* An interrupt that is configured while stage 1 is on */
 TEST_F(s1, msi)
 {
 	struct vm *vm = &self->vm;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Test iommufd on VT-d from the outside, without a VMM: an edu device moves
- * data through the page tables of HWPTs, and every way to a vIOMMU is refused
- * and leaves nothing behind.
+ * Tests of iommufd on VT-d from the outside, without a VMM: an edu device moves
+ * data through the page tables of HWPTs. Every way to a vIOMMU is refused and
+ * leaves nothing behind.
  *
- * Refused, because the VT-d of QEMU has scalable mode but no nesting: it walks
- * a second stage or, with its option fsts, a first stage, never both. Linux
- * 6.12 makes HWPTs of a second stage only, so where there is none the device is
+ * vIOMMUs are refused because QEMU's VT-d has scalable mode but no nesting: it
+ * walks a second stage or, with its option fsts, a first stage, never both.
+ * Linux 6.12 only makes HWPTs of a second stage. Without one the device is
  * assigned through a VFIO container, as in the tests first_stage.
  *
  * Expects an edu device (1234:11e8) bound to vfio-pci, see tests/edu.
@@ -42,7 +42,7 @@
 /* Requests to this window are interrupts, which no page table translates */
 #define INTERRUPTS		0xfee00000UL
 
-/* More than an iommufd of these tests ever has */
+/* More objects than an iommufd of these tests ever has */
 #define MAX_ID			64
 
 #define VTD_TROUBLE		"WARNING:|BUG:|VT-d detected"
@@ -53,7 +53,7 @@
 #define EXPECT_LANDS(page, iova) \
 	EXPECT_EQ(page, edu_lands(&self->edu, &self->vm, iova))
 
-/* What the device finds at @iova, as it hands it on to the last page */
+/* What the device reads at @iova, as it writes it to the last page */
 static uint64_t edu_fetch(struct edu *edu, struct vm *vm, uint64_t iova)
 {
 	volatile uint64_t *found = vm_page(vm, GUEST_PAGES - 1);
@@ -81,7 +81,10 @@ static bool fault_reported(int kmsg, uint64_t iova)
 	return false;
 }
 
-/* A register of the IOMMU; all ones, which no register is, if it cannot be read */
+/*
+ * A register of the IOMMU; all ones, which is no valid value, if it cannot be
+ * read
+ */
 static uint64_t vtd_register(unsigned int offset)
 {
 	FILE *f = fopen("/sys/class/iommu/dmar0/intel-iommu/address", "r");
@@ -102,7 +105,7 @@ static uint64_t vtd_register(unsigned int offset)
 	return value;
 }
 
-/* Destroys every object but the device; how many there were */
+/* Destroy every object except the device; returns their number */
 static int destroy_all(struct vm *vm, struct edu *edu)
 {
 	int count = 0;
@@ -140,7 +143,7 @@ FIXTURE_SETUP(vtd)
 	ASSERT_LANDS(PAGE_B, IPA(PAGE_B));
 }
 
-/* Tests leave the HWPT and the IOAS, and no other object */
+/* Tests leave only the HWPT and the IOAS behind */
 FIXTURE_TEARDOWN(vtd)
 {
 	struct vm *vm = &self->vm;
@@ -182,11 +185,11 @@ TEST_F(vtd, hw_info)
 	EXPECT_EQ(RTADDR_SCALABLE, vtd_register(RTADDR) & RTADDR_MODE);
 	EXPECT_EQ(ECAP_SMTS | ECAP_SSTS | ECAP_SC,
 		  info->ecap_reg & (ECAP_SMTS | ECAP_SSTS | ECAP_SC));
-	/* If the emulation learns this, there is much more to test */
+	/* If the emulation supports this there is much more to test */
 	EXPECT_EQ(0, info->ecap_reg & ECAP_NEST);
 	EXPECT_EQ(0, info->ecap_reg & ECAP_SSADS);
 
-	/* Type 0 and no wish are the driver's choice */
+	/* With type 0 or without a requested type the driver chooses */
 	cmd = good;
 	cmd.in_data_type = IOMMU_HW_INFO_TYPE_DEFAULT;
 	ASSERT_EQ(0, xioctl(self->vm.fd, IOMMU_GET_HW_INFO, &cmd));
@@ -238,14 +241,14 @@ TEST_F(vtd, copy)
 	const uint8_t zeroes[PAGE_SIZE] = {};
 	int i;
 
-	/* All that the device's buffer holds */
+	/* The whole buffer of the device */
 	for (i = 0; i < (int)(PAGE_SIZE / sizeof(*from)); i++)
 		from[i] = 0x9e3779b9 * (i + 1);
 	ASSERT_EQ(0, edu_dma(&self->edu, false, IPA(PAGE_C), PAGE_SIZE));
 	ASSERT_EQ(0, edu_dma(&self->edu, true, IPA(PAGE_D), PAGE_SIZE));
 	EXPECT_EQ(0, memcmp(from, to, PAGE_SIZE));
 
-	/* Over the edge of two pages that are not mapped to neighbours */
+	/* Across two pages that are not mapped to adjacent ones */
 	ASSERT_EQ(0, ioas_map(vm, PAGE_F, 1, SPARE_IPA));
 	ASSERT_EQ(0, ioas_map(vm, PAGE_E, 1, SPARE_IPA + PAGE_SIZE));
 	ASSERT_EQ(0, edu_dma(&self->edu, true, SPARE_IPA + PAGE_SIZE - 32, 64));
@@ -299,7 +302,7 @@ TEST_F(vtd, replace)
 	vm->ioas = other;
 	EXPECT_EQ(0, ioas_map(vm, PAGE_D, 1, SPARE_IPA));
 	vm->ioas = ioas;
-	/* The HWPT that this makes goes with the attachment */
+	/* The HWPT that this creates is destroyed with the attachment */
 	ASSERT_EQ(0, edu_attach(&self->edu, other));
 	EXPECT_EQ(0, destroy(vm, twin));
 	EXPECT_LANDS(PAGE_D, SPARE_IPA);
@@ -347,7 +350,7 @@ TEST_F(vtd, errno_nesting_parent)
 	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
 }
 
-/* Refused, and the HWPT that the call named can go at once */
+/* Refused, and the HWPT that the call named can be destroyed at once */
 #define EXPECT_NO_VIOMMU(err, field, value)					\
 	do {									\
 		struct iommu_viommu_alloc good = {				\
@@ -370,7 +373,7 @@ TEST_F(vtd, errno_viommu_alloc)
 	uint64_t data = 0;
 	int bit;
 
-	/* "Another parent helps" must not be said of these */
+	/* EINVAL, "another parent helps", must not be returned for these */
 	EXPECT_NO_VIOMMU(EOPNOTSUPP, type, IOMMU_VIOMMU_TYPE_DEFAULT);
 	EXPECT_NO_VIOMMU(EOPNOTSUPP, hwpt_id, self->hwpt);
 	EXPECT_NO_VIOMMU(EOPNOTSUPP, data_len, sizeof(data));
@@ -420,7 +423,7 @@ TEST_F(vtd, errno_nested_alloc)
 	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
 }
 
-/* What needs a vIOMMU, with objects that are none */
+/* Calls that need a vIOMMU, with other objects */
 TEST_F(vtd, errno_no_viommu)
 {
 	struct vm *vm = &self->vm;
@@ -492,10 +495,12 @@ TEST_F(vtd, errno_sizes)
 
 /* A first stage */
 
-/* The range of one command cannot span a multiple of this: CAP.MAMV is 18 */
+/* The range of one command cannot cross a multiple of this: CAP.MAMV is 18 */
 #define COMMAND_LIMIT		0x40000000UL
 
-/* The device in a VFIO container with the guest's memory, its token loaded */
+/*
+ * The device in a VFIO container with the guest's memory, with its token loaded
+ */
 FIXTURE(first_stage)
 {
 	struct vm vm;		/* for its memory */
@@ -505,7 +510,7 @@ FIXTURE(first_stage)
 	int kmsg;
 };
 
-/* The path that there is one of */
+/* The path of the only match */
 static int find(const char *pattern, char *path, size_t len)
 {
 	glob_t found;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What of a guest's array of commands comes to the command queue, in which order
- * and with how many CMD_SYNCs, and what the VMM is told when the queue stops.
- * Likewise what a change of a VM's stage 2 sends to which SMMU.
+ * Tests of what reaches the command queue: which commands of a guest's array,
+ * in which order and with how many CMD_SYNCs, and what the VMM gets back when
+ * the queue stops. Also what a change of a VM's stage 2 sends to each SMMU.
  *
- * The SMMU is a thread that takes commands out of a queue in memory, keeps them,
- * and stops where it is told to.
+ * A thread stands in for the SMMU. It takes commands out of a queue in memory,
+ * records them, and stops where the test tells it to.
  */
 #include <kunit/test.h>
 #include <linux/cpumask.h>
@@ -31,7 +31,7 @@
 #define SID_B		0x55ULL
 #define ADDR		0x40000000ULL
 
-/* As in the guest's queue and, with VMID and SID, in the host's */
+/* As in the guest's queue, and with VMID and SID set in the host's */
 #define NH_VA		0x12ULL
 #define NH_ALL		0x10ULL
 #define CFGI_CD(sid)	(0x05ULL | (sid) << 32)
@@ -52,11 +52,11 @@ struct fake {
 	/* Its registers */
 	u32 prod;
 	u32 cons;
-	/* It stops when it has taken so many */
+	/* Stop after this many commands */
 	u32 stop;
 	u32 taken;
 	u64 host[MAX_HOST][2];
-	/* What the guest sends */
+	/* Commands of the guest */
 	u64 guest[MAX_GUEST][2];
 	u32 sent;
 	u64 __user *uptr;
@@ -79,7 +79,10 @@ static int fake_smmu(void *data)
 			fake->host[i][0] = le64_to_cpu(cmd[0]);
 			fake->host[i][1] = le64_to_cpu(cmd[1]);
 			fake->taken++;
-			/* What was taken is there once the driver sees this */
+			/*
+			 * Publishes the commands taken before the driver sees
+			 * the index
+			 */
 			smp_store_release(&fake->cons,
 					  (cons + 1) % (2 * QUEUE_SIZE));
 		}
@@ -103,7 +106,7 @@ static void fake_add_vdev(struct kunit *test, struct fake *fake, int i,
 
 KUNIT_DEFINE_ACTION_WRAPPER(fake_stop, kthread_stop, struct task_struct *);
 
-/* An SMMU with an empty queue and somebody who works that off */
+/* An SMMU with an empty queue and a thread that executes it */
 static struct fake *fake_new(struct kunit *test)
 {
 	unsigned int cpu = cpumask_first(cpu_online_mask);
@@ -141,7 +144,7 @@ static int queue_test_init(struct kunit *test)
 	unsigned long uaddr;
 	struct fake *fake;
 
-	/* Who waits for the queue does so with interrupts off */
+	/* The driver waits for the queue with interrupts off */
 	if (cpumask_any_but(cpu_online_mask, cpu) >= nr_cpu_ids)
 		kunit_skip(test, "needs two CPUs");
 	KUNIT_ASSERT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(cpu)));
@@ -191,7 +194,9 @@ static void send_vas(struct fake *fake, unsigned int n)
 		send(fake, NH_VA, ADDR + i * SZ_4K);
 }
 
-/* Invalidate with what was sent, expect @ret and @done; forgets what was sent */
+/*
+ * Invalidate with the commands sent, expect @ret and @done, drop the commands
+ */
 static void invalidate(struct kunit *test, int ret, u32 done)
 {
 	struct fake *fake = test->priv;
@@ -216,7 +221,7 @@ static void invalidate(struct kunit *test, int ret, u32 done)
 	KUNIT_EXPECT_EQ(test, done, array.entry_num);
 }
 
-/* The @i-th command that a queue took */
+/* The @i-th command that a queue has taken */
 static void expect_at(struct kunit *test, struct fake *fake, u32 i, u64 word0,
 		      u64 word1)
 {
@@ -252,7 +257,7 @@ static void expect_vas(struct kunit *test, u32 at, u32 n)
 		expect_host(test, at + i, NH_VA | VMID << 32, ADDR + i * SZ_4K);
 }
 
-/* However many: each of them in order, and one CMD_SYNC */
+/* Any number of commands: all in order, and one CMD_SYNC */
 static void queue_test_lengths(struct kunit *test)
 {
 	static const u32 lengths[] = { 1, 2, 62, 63, 64, 65, 126, 127, 255, 256,
@@ -269,7 +274,7 @@ static void queue_test_lengths(struct kunit *test)
 	}
 }
 
-/* A cache that another fills from is done with before that one's turn */
+/* A cache must be clean before the caches that fill from it are invalidated */
 static void queue_test_order(struct kunit *test)
 {
 	struct fake *fake = test->priv;
@@ -293,7 +298,7 @@ static void queue_test_order(struct kunit *test)
 	expect_sync(test, 117);
 }
 
-/* The other way round nothing has to wait */
+/* In the other order nothing must wait */
 static void queue_test_reverse_order(struct kunit *test)
 {
 	struct fake *fake = test->priv;
@@ -314,7 +319,7 @@ static void queue_test_streams(struct kunit *test)
 	struct fake *fake = test->priv;
 	unsigned int i;
 
-	/* Runs of one, two and more of a stream */
+	/* Runs of one, two and more commands for a stream */
 	for (i = 0; i < 200; i++)
 		send(fake, CFGI_CD(i % 7 < 3 ? VSID_A : VSID_B), i & 1);
 	invalidate(test, 0, 200);
@@ -322,7 +327,7 @@ static void queue_test_streams(struct kunit *test)
 		expect_host(test, i, CFGI_CD(i % 7 < 3 ? SID_A : SID_B), i & 1);
 	expect_sync(test, 200);
 
-	/* In the middle of a run one that is not there */
+	/* An unknown stream in the middle of a run */
 	for (i = 0; i < 70; i++)
 		send(fake, CFGI_CD(i == 66 ? VSID_A + 1 : VSID_A), 0);
 	invalidate(test, -EIO, 66);
@@ -344,7 +349,7 @@ static void queue_test_ats_off(struct kunit *test)
 	expect_sync(test, 3);
 }
 
-/* All in front of a bad one is complete, nothing behind it was started */
+/* All commands before a bad one are complete, none after it was started */
 static void queue_test_bad_command(struct kunit *test)
 {
 	static const u32 where[] = { 0, 1, 62, 63, 64, 65, 125, 126, 199 };
@@ -402,7 +407,7 @@ static void queue_test_ranges_without_ril(struct kunit *test)
 	expect_sync(test, 500 * 12);
 }
 
-/* An SMMU that stops: what is not known to be complete does not count */
+/* An SMMU that stops: only commands known to be complete count */
 static void queue_test_stops(struct kunit *test, u32 stop, int ret, u32 done)
 {
 	struct fake *fake = test->priv;
@@ -436,7 +441,7 @@ static void queue_test_stops_before_the_end(struct kunit *test)
 	queue_test_stops(test, 4 + 150, -ETIMEDOUT, 3);
 }
 
-/* Nor does a bad one behind it count: it is not the next that the guest sees */
+/* A bad command after it does not matter: the guest does not get that far */
 static void queue_test_stops_before_a_bad_one(struct kunit *test)
 {
 	struct fake *fake = test->priv;
@@ -487,13 +492,13 @@ static struct shared *shared_new(struct kunit *test)
 		struct arm_smmu_master *master = &shared->masters[i];
 
 		master->smmu = &shared->fakes[i % SMMUS]->smmu;
-		/* The last cannot have anything in an ATC */
+		/* The last one cannot have entries in an ATC */
 		master->ste_ats_enabled = i != MASTERS - 1;
 		master->num_streams = 1;
 		master->streams = &shared->streams[i];
 		shared->streams[i].id = SID(i);
 		shared->on_list[i].master = master;
-		/* Those of the first three are under a guest's stage 1 */
+		/* The devices of the first three are under a guest's stage 1 */
 		shared->on_list[i].nested = i < SMMUS;
 		list_add_tail(&shared->on_list[i].devices_elm,
 			      &shared->s2.devices);
@@ -502,7 +507,7 @@ static struct shared *shared_new(struct kunit *test)
 	return shared;
 }
 
-/* Two ATC_INVs to each SMMU, which then waits once */
+/* Two ATC_INVs to each SMMU, then one wait */
 static void expect_atc_invs(struct kunit *test, struct shared *shared)
 {
 	int i;
@@ -531,7 +536,7 @@ static void queue_test_atcs_of_several_smmus(struct kunit *test)
 	}
 }
 
-/* One that does not answer is told of, and is nothing to the others */
+/* A device that does not answer is reported and does not affect the others */
 static void queue_test_atcs_behind_a_stop(struct kunit *test)
 {
 	struct shared *shared = shared_new(test);
@@ -571,7 +576,7 @@ static void queue_test_stage_2_ranges(struct kunit *test)
 		expect_host(test, pages + 1, NH_ALL | VMID << 32, 0);
 		expect_sync(test, pages + 2);
 	}
-	/* The queue is for others as well, however long a range is */
+	/* Others must get the queue too, however long a range is */
 	for (; pages < 1 << 18; pages *= 2) {
 		fake->taken = 0;
 		arm_smmu_s2_inv_range(s2, ADDR, pages * SZ_4K, SZ_4K, true);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a guest's commands and stream table entries become on the host, and the
- * host's events in the guest
+ * Tests of how a guest's commands and stream table entries translate to the
+ * host's, and the host's events to the guest's
  *
- * Fields are numbers of the architecture here (Arm IHI 0070), not the masks of
- * the driver: with those, a wrong mask would expect its own mistake.
+ * Fields are the numbers of the architecture (Arm IHI 0070), not the masks of
+ * the driver: a test with a wrong mask would expect the driver's own mistake.
  */
 #include <kunit/test.h>
 #include <linux/io-pgtable.h>
@@ -45,7 +45,9 @@
 
 #define ATC_SIZE_MAX	52
 
-/* What a guest may send, and the fields of it; all other bits are reserved */
+/*
+ * The commands that a guest may send, and their fields; other bits are reserved
+ */
 struct vcmd_row {
 	u8 op;
 	u8 kind;
@@ -122,7 +124,7 @@ static const struct vcmd_row *vcmd_find(u64 word0)
 	return NULL;
 }
 
-/* The part of the fields in word 0 that this hardware does not have */
+/* The bits of fields in word 0 that this hardware does not have */
 static u64 vcmd_absent(const struct arm_smmu_vcmd_caps *caps, u8 op)
 {
 	u64 asid = caps->asid16 ? 0 : CMD0_ASID_HIGH;
@@ -179,8 +181,8 @@ static bool vcmd_legal(const struct arm_smmu_vcmd_caps *caps, const u64 *cmd)
 }
 
 /*
- * The TLB entries of one VMID that a command removes. Of a single address, it
- * removes what translates this address, whatever its size.
+ * The TLB entries of one VMID that a command removes. A command for a single
+ * address removes the entry that translates it, whatever its size.
  */
 struct vcmd_scope {
 	bool all_asids;
@@ -247,7 +249,7 @@ static bool vcmd_scope_covers(const struct vcmd_scope *wide,
 	       (!wide->granule || wide->granule == scope->granule);
 }
 
-/* How many addresses stand for a range where there is no RIL, 0 for too many */
+/* The number of addresses for a range without RIL, 0 for too many */
 static unsigned int vcmd_repeat(const u64 *cmd)
 {
 	u64 scale = FIELD_GET(CMD0_SCALE, cmd[0]);
@@ -350,7 +352,7 @@ static void vcmd_expect(struct kunit *test,
 				     wrong);
 }
 
-/* Commands as words: what goes in and, if it is not refused, what comes out */
+/* Commands as words: the input and, unless it is refused, the output */
 static void vcmd_test_examples(struct kunit *test)
 {
 	static const struct {
@@ -445,7 +447,9 @@ static void vcmd_test_opcodes(struct kunit *test)
 
 static void vcmd_test_single_bits(struct kunit *test)
 {
-	/* The first of an opcode is good for all hardware, but for ATS */
+	/*
+	 * The first row of an opcode is legal on all hardware, except for ATS
+	 */
 	static const u64 baselines[][2] = {
 		{ OP_CFGI_CD, 0 },
 		{ OP_CFGI_CD | 0x00000123000a5000, CMD1_LEAF },
@@ -546,7 +550,7 @@ static void vcmd_test_ranges(struct kunit *test)
 	}
 }
 
-/* Without RIL it is one address after the other, or all entries of the VM */
+/* Without RIL: one address after the other, or all entries of the VM */
 static void vcmd_test_ranges_without_ril(struct kunit *test)
 {
 	struct arm_smmu_vcmd_caps caps = vcmd_caps(VCMD_NUM_CAPS - 1);
@@ -636,7 +640,7 @@ static void vcmd_test_ssid_limits(struct kunit *test)
 	}
 }
 
-/* Words of junk in the fields, in a quarter of them one other bit */
+/* Random values in the fields, and in a quarter of the words one other bit */
 static void vcmd_test_random(struct kunit *test)
 {
 	struct rnd_state rnd;
@@ -663,8 +667,8 @@ static void vcmd_test_random(struct kunit *test)
 }
 
 /*
- * What follows a command and differs in free bits alone is translated as if by
- * itself, what differs in another bit is left.
+ * A following command that only differs in free bits gets the same translation
+ * as on its own. One that differs in another bit is not translated.
  */
 static const char *vcmd_wrong_follow(const struct arm_smmu_vcmd_caps *caps,
 				     const u64 *guest, const u64 *flips)
@@ -737,7 +741,7 @@ static void vcmd_test_follow(struct kunit *test)
 		guest[0] &= row->fields[0] & ~vcmd_absent(&caps, row->op);
 		u64p_replace_bits(&guest[0], row->op, CMD0_OP);
 		guest[1] &= row->fields[1];
-		/* Junk in these is seldom legal */
+		/* Random values in these are seldom legal */
 		if (i & 64)
 			guest[0] &= ~CMD0_RANGE;
 		if (i & 128)
@@ -788,7 +792,7 @@ static void vcmd_test_follow(struct kunit *test)
 #define STE2_VMID	GENMASK_ULL(15, 0)
 #define STE2_S2S	BIT_ULL(57)
 
-/* What the driver sets: VTCR, S2AA64, S2ENDI, S2PTW, S2S, S2R, S2TTB */
+/* Set by the driver: VTCR, S2AA64, S2ENDI, S2PTW, S2S, S2R, S2TTB */
 #define STE2_S2		(GENMASK_ULL(50, 32) | GENMASK_ULL(52, 51) |	\
 			 BIT_ULL(54) | GENMASK_ULL(58, 57))
 #define STE3_S2		GENMASK_ULL(51, 4)
@@ -872,7 +876,7 @@ static void vste_test_values(struct kunit *test)
 						    others[i][1]);
 }
 
-/* The accepted fields as the numbers of the ABI */
+/* The accepted fields as numbers of the user API */
 static void vste_test_abi_fields(struct kunit *test)
 {
 	__le64 vste[2];
@@ -924,7 +928,7 @@ static const struct {
 	{ S2_WORD1, S2_WORD2 | STE2_S2S | 5 },
 };
 
-/* @target is all junk before it is made */
+/* Fill @target with garbage before it is made */
 static void ste_make_nested(struct arm_smmu_ste *target,
 			    const struct arm_smmu_ste *s2, u64 word0,
 			    u64 word1, bool force_s1stalld)
@@ -999,7 +1003,7 @@ static void ste_test_make_abort(struct kunit *test)
 		ste_set_s2(&s2, ste_s2_variants[i].word1,
 			   ste_s2_variants[i].word2);
 		for (force = 0; force < 2; force++) {
-			/* A guest STE with V=0 is cleared by its check */
+			/* The check clears a guest STE with V=0 */
 			ste_make_nested(&target, &s2, 0, 0, force);
 			KUNIT_EXPECT_MEMEQ(test, &target, &abort, sizeof(s2));
 			ste_make_nested(&target, &s2, STE0_V, 0, force);
@@ -1011,7 +1015,7 @@ static void ste_test_make_abort(struct kunit *test)
 	}
 }
 
-/* S2FWB goes with the table: a domain has it if its table was built for it */
+/* A domain has S2FWB if its table was built for it */
 static void ste_test_s2_takes_fwb_of_table(struct kunit *test)
 {
 	struct arm_smmu_domain *domain;
@@ -1043,7 +1047,7 @@ static void ste_test_s2_takes_fwb_of_table(struct kunit *test)
 	}
 }
 
-/* Which bits the hardware looks at, by Config */
+/* The bits that the hardware uses, by Config */
 
 static const u64 ste_seen_fields[8][4] = {
 	{ STE0_V | STE0_CFG },
@@ -1095,7 +1099,7 @@ static void ste_expect_used(struct kunit *test, const struct arm_smmu_ste *ste)
 	unsigned int i;
 
 	arm_smmu_get_ste_used(ste->data, used);
-	/* Stage 2 makes STRW ignored: no harm */
+	/* Stage 2 makes the hardware ignore STRW */
 	if (ste_cfg(ste) == CFG_NESTED)
 		used[1] &= ~cpu_to_le64(STE1_STRW);
 	ste_seen(ste, fields);
@@ -1123,7 +1127,7 @@ static void ste_test_used(struct kunit *test)
 	}
 }
 
-/* MEV always, EATS bit 0 if there is neither split stage ATS nor S2S */
+/* MEV always; EATS bit 0 with neither split stage ATS nor S2S */
 static void ste_test_independent(struct kunit *test)
 {
 	unsigned int i;
@@ -1154,9 +1158,9 @@ static void ste_test_independent(struct kunit *test)
 /* Changes of the physical STE */
 
 /*
- * Stands for the hardware. It may read an entry at any time and its words in
- * any order, so between two syncs it may see any mix of old and new words. What
- * it sees must mean the same as one of the two ends, or nothing at all (V=0).
+ * Stands in for the hardware, which may read an entry at any time and its words
+ * in any order. So between two syncs it may see any mix of old and new words.
+ * Each mix must mean the same as one of the two ends, or be invalid (V=0).
  */
 struct ste_writer {
 	struct arm_smmu_entry_writer writer;
@@ -1166,7 +1170,7 @@ struct ste_writer {
 	struct arm_smmu_ste old;
 	struct arm_smmu_ste new;
 	unsigned int syncs;
-	/* V=0 was to be seen */
+	/* The hardware could see V=0 */
 	bool broken;
 	const char *wrong;
 };
@@ -1252,7 +1256,7 @@ static void ste_writer_write(struct ste_writer *writer,
 		writer->wrong = "no sync in the end";
 }
 
-/* As the driver goes about it */
+/* In the way of the driver */
 static void ste_writer_change(struct ste_writer *writer,
 			      const struct arm_smmu_ste *from,
 			      const struct arm_smmu_ste *to)
@@ -1361,7 +1365,7 @@ static void ste_make(struct arm_smmu_ste *ste, const struct ste_kind *kind,
 	}
 }
 
-/* What the design promises: no window without a translation */
+/* Changes that must not leave a window without a translation */
 static bool ste_must_be_hitless(const struct ste_kind *from,
 				const struct ste_kind *to)
 {
@@ -1372,7 +1376,10 @@ static bool ste_must_be_hitless(const struct ste_kind *from,
 		return true;
 	if (!from->s2 || from->s2 != to->s2)
 		return false;
-	/* Two words change at once: a guest cannot have that on hardware */
+	/*
+	 * Two words change: real hardware cannot do that hitlessly for a guest
+	 * either
+	 */
 	return from->cfg != CFG_NESTED || to->cfg != CFG_NESTED ||
 	       (from->vmid == to->vmid && !s1_differs);
 }
@@ -1411,7 +1418,7 @@ static void ste_expect_changes(struct kunit *test,
 
 	for (from = 0; from < STE_NUM; from++) {
 		for (to = 0; to < STE_NUM; to++) {
-			/* Full ATS cannot be together with stalls */
+			/* Full ATS and stalls exclude each other */
 			if (variant->stall && (ste_kinds[from].eats ||
 					       ste_kinds[to].eats))
 				continue;
@@ -1454,7 +1461,10 @@ static void ste_test_changes_stall(struct kunit *test)
 	ste_expect_changes(test, &variants[1]);
 }
 
-/* EATS ahead of Config would be illegal for a moment: not hitless then */
+/*
+ * EATS before Config would be illegal for a moment, so the change is not
+ * hitless
+ */
 static void ste_test_changes_eats_to_stall(struct kunit *test)
 {
 	struct arm_smmu_ste s1, s2;
@@ -1475,7 +1485,10 @@ static void ste_test_changes_eats_to_stall(struct kunit *test)
 	}
 }
 
-/* It is the stage 2 alone, with the VMID of the nested end, EATS of the new */
+/*
+ * The stage 2 alone, with the VMID of the nested STE and the EATS of the new
+ * one
+ */
 static void ste_test_between(struct kunit *test)
 {
 	static const struct ste_variant variant = { .fwb = true };
@@ -1509,7 +1522,7 @@ static void ste_test_between(struct kunit *test)
 	}
 }
 
-/* With more than the VMID different there is no such step, either way */
+/* If more than the VMID differs there is no such step in either direction */
 static void ste_expect_no_between(struct kunit *test,
 				  const struct arm_smmu_ste *ste,
 				  unsigned int end, unsigned int word,
@@ -1557,7 +1570,7 @@ static void ste_test_between_other_s2(struct kunit *test)
 #define EVT1_CLASS_TT	BIT_ULL(40)
 #define EVT1_ACCESS	GENMASK_ULL(35, 33)
 
-/* Which fields of an event a guest sees, besides its number */
+/* The fields of an event that a guest sees, besides its number */
 struct event_row {
 	u8 id;
 	u64 fields[3];
@@ -1584,7 +1597,9 @@ static const struct event_row *event_find(u8 id)
 	return NULL;
 }
 
-/* Every number of event, with all other bits set that do not keep it here */
+/*
+ * Every event number, with all other bits set that do not keep it on the host
+ */
 static void event_test_numbers(struct kunit *test)
 {
 	unsigned int id, i;
@@ -1610,7 +1625,10 @@ static void event_test_numbers(struct kunit *test)
 	}
 }
 
-/* A fault of stage 2, of a table fetch or of a stalled transaction stays */
+/*
+ * A fault of stage 2, of a table fetch or of a stalled transaction stays on the
+ * host
+ */
 static void event_test_faults(struct kunit *test)
 {
 	unsigned int id, i;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of the HW queue object of iommufd and of mmap() of a vIOMMU's registers,
- * on the mock driver
+ * Tests of the HW queue object of iommufd and of mmap() of a vIOMMU's
+ * registers, on the mock driver
  *
- * What the hardware would read is what user space wrote; what user space maps is
- * what the driver gave; and neither memory nor registers go while they are used,
- * nor stay after that.
+ * The hardware must read what user space wrote, and user space must map what
+ * the driver published. Memory and registers must stay for as long as they are
+ * used, and no longer.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -27,7 +27,7 @@ static __attribute__((constructor)) void page_size_setup(void)
 	page_size = sysconf(_SC_PAGE_SIZE);
 }
 
-/* The byte that hardware finds at @offset of a queue, or -errno */
+/* The byte that hardware reads at @offset of a queue, or -errno */
 static int hw_queue_byte(int fd, __u32 id, __u64 offset)
 {
 	struct iommu_test_cmd cmd = {
@@ -126,7 +126,7 @@ TEST_F(queue, many_pages)
 	OK(munmap(huge, HUGE_SIZE));
 }
 
-/* Two mappings of the two halves of a page are one piece, in this order only */
+/* Mappings of the two halves of a page are contiguous only in this order */
 TEST_F(queue, several_mappings)
 {
 	size_t half = page_size / 2;
@@ -142,7 +142,7 @@ TEST_F(queue, several_mappings)
 			  page_size - 5, &id));
 	EXPECT_EQ(vm_memory[3], hw_queue_byte(self->fd, id, 0));
 	EXPECT_EQ(vm_memory[half], hw_queue_byte(self->fd, id, half - 3));
-	/* Each mapping that it touches stays, and the next one is free to go */
+	/* Each mapping that it touches stays; the next one can be unmapped */
 	FAILS(EBUSY, ioas_unmap(self->fd, self->ioas, ELSEWHERE, half));
 	FAILS(EBUSY, ioas_unmap(self->fd, self->ioas, ELSEWHERE + half, half));
 	OK(ioas_unmap(self->fd, self->ioas, ELSEWHERE + 2 * half, half));
@@ -156,7 +156,7 @@ TEST_F(queue, several_mappings)
 				     page_size + 1, &id));
 	FAILS(ENOENT, hw_queue_alloc(self->fd, self->viommu, 0,
 				     ELSEWHERE + 2 * half, half + 1, &id));
-	/* A failure in a later mapping has let the first ones go */
+	/* A failure in a later mapping has released the first ones */
 	OK(ioas_unmap(self->fd, self->ioas, ELSEWHERE, page_size + half));
 }
 
@@ -198,7 +198,7 @@ TEST_F(queue, memory_must_be_readable)
 				    page_size, &id));
 	OK(ioas_unmap(self->fd, self->ioas, ELSEWHERE, page_size));
 
-	/* It only reads */
+	/* Hardware only reads it */
 	OK(ioas_map(self->fd, self->ioas, IOMMU_IOAS_MAP_READABLE, vm_memory,
 		    page_size, ELSEWHERE));
 	OK(hw_queue_alloc(self->fd, self->viommu, 0, ELSEWHERE, page_size,
@@ -250,7 +250,7 @@ TEST_F(queue, go_in_the_opposite_order)
 	FAILS(EEXIST, hw_queue_alloc(self->fd, self->viommu, 1, BASE, 64, &id));
 	EXPECT_EQ(HELD(1, 0, 0) + HELD_HW_QUEUES(2), mock_held(self->fd));
 
-	/* Those of another vIOMMU are others */
+	/* Another vIOMMU has its own queues */
 	OK(viommu_alloc(self->fd, self->vm.dev, self->vm.s2, NULL, &viommu));
 	FAILS(EIO, hw_queue_alloc(self->fd, viommu, 1, BASE, 64, &other));
 	OK(hw_queue_alloc(self->fd, viommu, 0, BASE, 64, &other));
@@ -309,7 +309,7 @@ TEST_F(queue, driver_fails)
 			     0));
 		FAILS(EINVAL, hw_queue_alloc(self->fd, self->viommu, i, BASE,
 					     64, &id));
-		/* It holds neither memory nor the queue below */
+		/* It pins no memory and does not hold the queue below */
 		if (i) {
 			OK(destroy(self->fd, ids[0]));
 			OK(hw_queue_alloc(self->fd, self->viommu, 0, BASE, 64,
@@ -329,7 +329,7 @@ TEST_F(queue, driver_fails)
 	EXPECT_EQ(0, vm_take_apart(&self->vm));
 }
 
-/* The objects go, the memory does not: nobody else may get it */
+/* The objects are destroyed, the memory is not freed: nobody else may get it */
 TEST_F(queue, hardware_does_not_stop)
 {
 	unsigned char *lost;
@@ -385,7 +385,7 @@ FIXTURE_TEARDOWN(map)
 	NOTHING_LEFT();
 }
 
-/* 0, or -errno; without @at it is unmapped again */
+/* Returns 0 or -errno; unmaps again without @at */
 static int map_region(int fd, size_t length, int prot, int flags, __u64 offset,
 		      unsigned char **at)
 {
@@ -450,21 +450,21 @@ TEST_F(map, wrong_calls)
 				at - page_size, NULL));
 	FAILS(ENXIO, map_region(self->fd, length, rw, MAP_SHARED,
 				0x7fffffff00000000, NULL));
-	/* A vIOMMU that has none, another object, another iommufd */
+	/* A vIOMMU without registers, another object, another iommufd */
 	FAILS(ENXIO, map_region(self->fd, length, rw, MAP_SHARED,
 				(at >> 32) - 1 ? at - (1ULL << 32) : 0, NULL));
 	fd = open("/dev/iommu", O_RDWR);
 	ASSERT_LE(0, fd);
 	FAILS(ENXIO, map_region(fd, length, rw, MAP_SHARED, at, NULL));
 	close(fd);
-	/* Not to be written to */
+	/* Not writable */
 	fd = open("/dev/iommu", O_RDONLY);
 	ASSERT_LE(0, fd);
 	FAILS(EINVAL, map_region(fd, length, PROT_READ, MAP_SHARED, at, NULL));
 	FAILS(EACCES, map_region(fd, length, rw, MAP_SHARED, at, NULL));
 	close(fd);
 
-	/* Every vIOMMU has its own */
+	/* Each vIOMMU has its own */
 	OK(viommu_alloc(self->fd, self->vm.dev, self->vm.s2, &data, &id));
 	ASSERT_NE(at, data.out_mmap_offset);
 	OK(map_region(self->fd, length, rw, MAP_SHARED, data.out_mmap_offset,
@@ -490,7 +490,7 @@ TEST_F(map, stays_what_it_is)
 	OK(mprotect(map, self->length, PROT_READ | PROT_WRITE));
 	map[9] = 9;
 
-	/* It may move, as one mapping */
+	/* The whole mapping may move */
 	moved = mremap(map, self->length, self->length,
 		       MREMAP_MAYMOVE | MREMAP_FIXED,
 		       mmap(NULL, self->length, PROT_NONE,
@@ -516,7 +516,7 @@ TEST_F(map, fork_and_close_in_any_order)
 	if (!pid) {
 		close(pipe_fd[1]);
 		map[1] = 0x55;
-		/* Until the parent has looked */
+		/* Until the parent has checked */
 		_exit(read(pipe_fd[0], &c, 1) == 1 && map[2] == 0x66 ? 0 : 1);
 	}
 	OK(munmap(map, self->length));
@@ -549,7 +549,7 @@ TEST_F(map, keeps_the_iommufd)
 	close(self->fd);
 }
 
-/* Races: for a bounded time everything at once, then nothing may be left */
+/* Races: everything at once for a bounded time, then nothing may be left */
 
 struct race {
 	struct vm vm;
@@ -576,7 +576,7 @@ static void *do_queue(struct race *r, int index)
 	__u32 id = 0;
 
 	while (!r->stop) {
-		/* EINVAL: the memory is just being unmapped */
+		/* EINVAL: the memory is being unmapped */
 		if (!race_note(r, index,
 			       hw_queue_alloc(r->vm.fd, r->vm.viommu, index,
 					      BASE, 64, &id),
@@ -588,7 +588,7 @@ static void *do_queue(struct race *r, int index)
 	return NULL;
 }
 
-/* One whose ID cannot be returned, so that it must not be there for anybody */
+/* If its ID cannot be returned nobody may find the queue */
 static void *do_queue_0_in_vain(void *arg)
 {
 	struct race *r = arg;
@@ -640,7 +640,7 @@ static void *do_unmap(void *arg)
 	return NULL;
 }
 
-/* Of a vIOMMU that another thread makes and destroys: its ID is a guess */
+/* Guess the ID of a vIOMMU that another thread creates and destroys */
 static void *do_map(void *arg)
 {
 	struct race *r = arg;
@@ -671,7 +671,7 @@ static void *do_viommu(void *arg)
 			continue;
 		r->offset = data.out_mmap_offset;
 		race_note(r, 2, destroy_when_free(r->vm.fd, id), 0);
-		/* The answer cannot be given: nobody may have mapped it */
+		/* The result cannot be returned: nobody may have mapped it */
 		rc = viommu_alloc(r->vm.fd, r->vm.dev, r->vm.s2, (void *)1, &id);
 		if (rc != -EFAULT)
 			atomic_store(&r->bad, 0xbad);

@@ -54,7 +54,7 @@ TEST_F(veventq, alloc_errno)
 		ROW(__reserved, ~0U, EOPNOTSUPP),
 		ROW(size, 0, EINVAL),
 		ROW(size, sizeof(right) - 1, EINVAL),
-		/* Right ones */
+		/* Valid ones */
 		ROW(out_veventq_id, ~0U, 0),
 		ROW(out_veventq_fd, ~0U, 0),
 		ROW(veventq_depth, MAX_DEPTH, 0),
@@ -65,7 +65,7 @@ TEST_F(veventq, alloc_errno)
 	int fd = next_fd();
 	unsigned int i;
 
-	/* Where there is no queue and no vDEVICE there is no event */
+	/* Without a queue or a vDEVICE there are no events */
 	FAILS(EOPNOTSUPP, mock_trigger_vevent(self->fd, self->vm.dev));
 
 	for (i = 0; i < ARRAY_SIZE(table); i++) {
@@ -95,7 +95,7 @@ TEST_F(veventq, alloc_errno)
 	memset(cmd + 1, 1, 8);
 	FAILS(E2BIG, iommufd_ioctl(self->fd, IOMMU_VEVENTQ_ALLOC, cmd));
 
-	/* No type of event comes from a vIOMMU that has no driver */
+	/* A vIOMMU without a driver has no events */
 	OK(viommu_alloc_default(self->fd, self->vm.dev, self->vm.s2, &plain));
 	for (i = 0; i < 3; i++) {
 		*cmd = right;
@@ -120,7 +120,7 @@ TEST_F(veventq, alloc_errno)
 	ASSERT_EQ(fd, next_fd());
 	FAILS(EOPNOTSUPP, mock_trigger_vevent(self->fd, self->vm.dev));
 
-	/* None of these has left a queue; one more cannot be */
+	/* None of these has left a queue behind; a second queue is refused */
 	QUEUE(1);
 	ASSERT_EQ(fd, self->events);
 	EXPECT_EQ(FD_CLOEXEC, fcntl(self->events, F_GETFD));
@@ -165,7 +165,7 @@ TEST_F(veventq, destroy_waits_for_the_file)
 	self->events = copy;
 	EXPECT_EQ(RECORD, read_events(copy, &r, sizeof(r)));
 
-	/* Without a file it still takes events and holds its vIOMMU */
+	/* Without a file the queue still takes events and holds its vIOMMU */
 	close(copy);
 	self->events = -1;
 	TRIGGER(3);
@@ -174,7 +174,7 @@ TEST_F(veventq, destroy_waits_for_the_file)
 	FAILS(ENOENT, destroy(self->fd, self->queue));
 	FAILS(EOPNOTSUPP, mock_trigger_vevent(self->fd, self->vm.dev));
 
-	/* The next one knows nothing of it */
+	/* The next queue starts empty */
 	QUEUE(3);
 	EXPECT_EQ(0, poll_now(self->events));
 	TRIGGER(1);
@@ -182,7 +182,7 @@ TEST_F(veventq, destroy_waits_for_the_file)
 	EXPECT_TRUE(is_event(&r, 0));
 }
 
-/* Each VM gets its own events, by the virtual ID that it has given */
+/* Each VM gets its own events, with the virtual ID that it has set */
 TEST_F(veventq, events_reach_their_vm)
 {
 	__u32 stdev[2], dev[2], vdevice[2], viommu, queue;
@@ -211,7 +211,7 @@ TEST_F(veventq, events_reach_their_vm)
 	EXPECT_EQ(0, r[0].header.flags);
 	EXPECT_EQ(0, r[0].header.sequence);
 
-	/* What was queued can be read when the device is gone */
+	/* Queued events can be read after the device is gone */
 	OK(mock_trigger_vevent(fd, dev[1]));
 	OK(destroy(fd, stdev[1]));
 	FAILS(ENOENT, mock_trigger_vevent(fd, dev[1]));
@@ -227,7 +227,7 @@ TEST_F(veventq, events_reach_their_vm)
 
 /* The end */
 
-/* The file keeps the iommufd, and can be read */
+/* The file holds the iommufd, and can be read */
 TEST_F(veventq, file_outlives_the_iommufd)
 {
 	unsigned char buf[100];
@@ -240,7 +240,7 @@ TEST_F(veventq, file_outlives_the_iommufd)
 	EXPECT_TRUE(is_loss(buf + 2 * RECORD, 2));
 	EXPECT_EQ(0, poll_now(self->events));
 	EXPECT_EQ(1, mock_devices());
-	/* The teardown wants nothing left after close() */
+	/* The teardown expects nothing to be left after close() */
 }
 
 static int die_with_queue(unsigned int depth, bool asleep)
@@ -297,7 +297,7 @@ static long meminfo_kb(const char *what)
 	return kb;
 }
 
-/* The largest queue costs its memory, whether it is used or not, and no more */
+/* The largest queue is charged its memory in advance, and no more later */
 TEST_F_TIMEOUT(veventq, largest_depth, 300)
 {
 	const long kb = MAX_DEPTH * RECORD / 1024;
@@ -318,7 +318,7 @@ TEST_F_TIMEOUT(veventq, largest_depth, 300)
 	EXPECT_GE(kb + 512, during - before);
 	EXPECT_GE(512, after - before);
 
-	/* All of it, from somewhere in the middle */
+	/* Fill it, starting in the middle */
 	QUEUE(MAX_DEPTH);
 	buf = malloc((MAX_DEPTH + 1) * RECORD);
 	ASSERT_NE(NULL, buf);

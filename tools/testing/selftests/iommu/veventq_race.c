@@ -16,7 +16,7 @@ struct shared {
 	atomic_uint losses;
 };
 
-/* Reads up to three records at a time, in the order in which they come */
+/* Reads up to three records at a time, in order */
 static void *share_queue(void *arg)
 {
 	struct pollfd p = { .events = POLLIN };
@@ -46,7 +46,7 @@ static void *share_queue(void *arg)
 				break;
 			}
 			if (r.header.flags) {
-				/* Events may follow it, then they are apart */
+				/* Events may follow in a read of their own */
 				s->losses++;
 				at -= RECORD - HEADER;
 				if (r.header.sequence <= last)
@@ -99,7 +99,7 @@ TEST_F_TIMEOUT(veventq, two_readers, 120)
 			TH_LOG("event %u", i);
 		}
 
-	/* And where events are lost all the time */
+	/* The same while events are lost all the time */
 	OK(run_shared(&self->vm, 2, s));
 	for (i = 0, read = 0; i < SHARED_EVENTS; i++) {
 		ASSERT_GE(1, s->seen[i]) {

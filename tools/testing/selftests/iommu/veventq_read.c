@@ -14,7 +14,7 @@
 
 #define GUARD 0xa5
 
-/* Bytes of @buf from @at on that are not what they were */
+/* The number of bytes of @buf from @at on that have changed */
 static unsigned int overwritten(const unsigned char *buf, size_t at, size_t end)
 {
 	unsigned int num = 0;
@@ -52,7 +52,7 @@ TEST_F(veventq, read_sizes)
 		ASSERT_EQ(0, overwritten(buf, 100 + rc, sizeof(buf)));
 		ASSERT_TRUE(are_events(buf + 100, rc / RECORD, next));
 		next += rc / RECORD;
-		/* Full again; it has not lost any */
+		/* Full again, without a loss */
 		TRIGGER(rc / RECORD);
 	}
 	rc = read_events(self->events, buf, sizeof(buf));
@@ -60,7 +60,7 @@ TEST_F(veventq, read_sizes)
 	ASSERT_TRUE(are_events(buf, depth, next));
 }
 
-/* The same where the tail is a header without payload */
+/* The same with a header without payload at the end */
 TEST_F(veventq, read_sizes_lost)
 {
 	unsigned char buf[60];
@@ -89,7 +89,7 @@ TEST_F(veventq, read_sizes_lost)
 		seq += 3;
 	}
 
-	/* It fits where no event does */
+	/* It fits into a buffer that is too small for an event */
 	for (len = 0; len <= 20; len++) {
 		TRIGGER(3);
 		ASSERT_EQ(2 * RECORD,
@@ -110,7 +110,7 @@ TEST_F(veventq, read_sizes_lost)
 	}
 }
 
-/* A fault at any byte loses and repeats nothing */
+/* A fault at any byte neither loses nor repeats anything */
 TEST_F(veventq, read_into_unmapped_memory)
 {
 	void *end = self->page + self->page_size;
@@ -120,7 +120,7 @@ TEST_F(veventq, read_into_unmapped_memory)
 
 	QUEUE(3);
 	for (room = 0; room <= 3 * RECORD + HEADER; room++) {
-		/* Three events and the mark of a loss */
+		/* Three events and the record of a loss */
 		TRIGGER(5);
 		whole = room == 3 * RECORD + HEADER ? room :
 						      room - room % RECORD;
@@ -145,7 +145,7 @@ TEST_F(veventq, read_into_unmapped_memory)
 		seq += 5;
 	}
 
-	/* None of it is there, or may be written, or is user memory */
+	/* Memory that is unmapped, read-only or not user memory */
 	TRIGGER(1);
 	FAILS(EFAULT, read_events(self->events, end, 100));
 	FAILS(EFAULT, read_events(self->events, (void *)(1UL << 63), 100));
@@ -183,7 +183,7 @@ TEST_F(veventq, file_operations)
 	EXPECT_EQ(-1, ioctl(self->events, IOMMU_VEVENTQ_ALLOC, buf));
 	EXPECT_EQ(ENOTTY, errno);
 
-	/* Not one event is gone */
+	/* No event is lost */
 	EXPECT_EQ(2 * RECORD, readv(self->events, iov, 2));
 	EXPECT_TRUE(is_event(a, 0));
 	EXPECT_TRUE(is_event(b, 1));
@@ -193,7 +193,7 @@ TEST_F(veventq, file_operations)
 
 /* Overflow */
 
-/* After each overflow the whole depth is there again, and at any position */
+/* After each overflow the whole depth is available again, at any position */
 TEST_F_TIMEOUT(overflow, and_drain, 120)
 {
 	const unsigned int depth = variant->depth;
@@ -210,7 +210,7 @@ TEST_F_TIMEOUT(overflow, and_drain, 120)
 	for (round = 0; round < 1000; round++) {
 		lost = 1 + round % 5;
 		OK(trigger(vm.fd, vm.dev, depth + lost));
-		/* In two reads; the buffer ends anywhere in a record */
+		/* Two reads, with buffers that end anywhere in a record */
 		part = round % (depth + 1);
 		if (part)
 			ASSERT_EQ(part * RECORD,
@@ -230,7 +230,7 @@ TEST_F_TIMEOUT(overflow, and_drain, 120)
 			  read_events(events, buf, sizeof(buf)));
 		ASSERT_TRUE(are_events(buf, depth, seq));
 		seq += depth;
-		/* Not a multiple of the depth, for the position */
+		/* Not a multiple of the depth, so that the position moves */
 		OK(trigger(vm.fd, vm.dev, 1));
 		ASSERT_EQ(RECORD, read_events(events, buf, sizeof(buf)));
 		ASSERT_TRUE(is_event(buf, seq));
@@ -249,7 +249,7 @@ TEST_F(veventq, loss_is_told_once)
 
 	QUEUE(3);
 	TRIGGER(4);
-	/* Told of in one header, which is the tail and has the last number */
+	/* One header at the end reports it, with the last number */
 	TRIGGER(5);
 	ASSERT_EQ(RECORD, read_events(self->events, buf, RECORD));
 	ASSERT_EQ(2 * RECORD + HEADER,
@@ -258,7 +258,9 @@ TEST_F(veventq, loss_is_told_once)
 	EXPECT_TRUE(is_loss(buf + 3 * RECORD, 8));
 	EXPECT_EQ(0, read_events(self->events, buf, sizeof(buf)));
 
-	/* An event follows: the number says it, and there is no header */
+	/*
+	 * With a later event its number shows the loss and there is no header
+	 */
 	TRIGGER(5);
 	ASSERT_EQ(RECORD, read_events(self->events, buf, RECORD));
 	EXPECT_TRUE(is_event(buf, 9));
@@ -267,7 +269,7 @@ TEST_F(veventq, loss_is_told_once)
 	EXPECT_TRUE(are_events(buf, 2, 10));
 	EXPECT_TRUE(is_event(buf + 2 * RECORD, 14));
 
-	/* Lost once more behind such a jump */
+	/* Another loss after such a gap */
 	TRIGGER(4);
 	ASSERT_EQ(RECORD, read_events(self->events, buf, RECORD));
 	TRIGGER(3);
@@ -277,7 +279,10 @@ TEST_F(veventq, loss_is_told_once)
 	EXPECT_TRUE(is_event(buf + 2 * RECORD, 19));
 	EXPECT_TRUE(is_loss(buf + 3 * RECORD, 21));
 
-	/* The events read, the header not yet: again the number says it */
+	/*
+	 * With the events read but not the header the number shows the loss as
+	 * well
+	 */
 	TRIGGER(4);
 	ASSERT_EQ(3 * RECORD, read_events(self->events, buf, 3 * RECORD));
 	EXPECT_EQ(POLLIN | POLLRDNORM, poll_now(self->events));
@@ -299,7 +304,7 @@ TEST_F(veventq, sequence_wraps)
 	EXPECT_TRUE(are_events(buf, 2, LAST - 1));
 	EXPECT_TRUE(are_events(buf + 2 * RECORD, 2, 0));
 
-	/* While events are lost, at each point around it */
+	/* Reads while events are lost, at each point in time */
 	for (lost = 1; lost < 5; lost++) {
 		OK(set_sequence(self->fd, self->vm.dev, LAST - 5));
 		TRIGGER(4 + lost);

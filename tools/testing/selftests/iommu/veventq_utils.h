@@ -17,7 +17,7 @@
 #define HEADER sizeof(struct iommufd_vevent_header)
 #define RECORD sizeof(struct vevent_record)
 
-/* read() as the ioctls: the size, or -errno */
+/* read() that returns the size or -errno, as the ioctl functions do */
 static int read_events(int fd, void *buf, size_t len)
 {
 	int rc = read(fd, buf, len);
@@ -25,7 +25,7 @@ static int read_events(int fd, void *buf, size_t len)
 	return rc < 0 ? -errno : rc;
 }
 
-/* @num events for the device */
+/* Raise @num events for the device */
 static int trigger(int fd, __u32 dev, unsigned int num)
 {
 	int rc = 0;
@@ -65,7 +65,7 @@ static bool is_loss(const void *at, __u32 sequence)
 	       h.sequence == sequence;
 }
 
-/* Events @sequence and up, @num of them */
+/* Expect @num events, numbered from @sequence */
 static bool are_events(const void *at, unsigned int num, __u32 sequence)
 {
 	unsigned int i;
@@ -76,7 +76,7 @@ static bool are_events(const void *at, unsigned int num, __u32 sequence)
 	return true;
 }
 
-/* What poll() says, without a wait */
+/* Returns what poll() reports without waiting */
 static int poll_now(int fd)
 {
 	struct pollfd p = {
@@ -104,7 +104,7 @@ FIXTURE(veventq)
 	/* At most one queue */
 	__u32 queue;
 	int events;
-	/* A page, and behind it none */
+	/* A page followed by an unmapped one */
 	void *page;
 	size_t page_size;
 };
@@ -131,7 +131,7 @@ FIXTURE_TEARDOWN(veventq)
 	if (self->events >= 0)
 		close(self->events);
 	if (self->vm.fd >= 0) {
-		/* A reference that something has leaked shows here */
+		/* A leaked reference shows here */
 		if (self->queue)
 			EXPECT_EQ(0, destroy(self->fd, self->queue));
 		EXPECT_EQ(0, destroy(self->fd, self->vdevice));

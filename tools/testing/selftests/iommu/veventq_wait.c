@@ -20,7 +20,7 @@ TEST_F(veventq, poll)
 	TRIGGER(1);
 	EXPECT_EQ(READABLE, poll_now(self->events));
 	EXPECT_EQ(READABLE, poll_now(self->events));
-	/* A full queue and one that has lost are no error */
+	/* Neither a full queue nor a loss is an error */
 	TRIGGER(1);
 	EXPECT_EQ(READABLE, poll_now(self->events));
 	TRIGGER(1);
@@ -28,7 +28,7 @@ TEST_F(veventq, poll)
 	ASSERT_EQ(RECORD, read_events(self->events, buf, RECORD));
 	EXPECT_EQ(READABLE, poll_now(self->events));
 	ASSERT_EQ(RECORD, read_events(self->events, buf, RECORD));
-	/* There is a header yet */
+	/* A header is left to read */
 	EXPECT_EQ(READABLE, poll_now(self->events));
 	FAILS(EFAULT, read_events(self->events, self->page + self->page_size,
 				  RECORD));
@@ -61,7 +61,7 @@ TEST_F(veventq, epoll)
 	EXPECT_EQ(1, epoll_wait(ep, &got, 1, 0));
 	EXPECT_EQ(1, epoll_wait(ep_edge, &got, 1, 0));
 	EXPECT_EQ(0, epoll_wait(ep_edge, &got, 1, 0));
-	/* Each event is an edge, a lost one too */
+	/* Each event is an edge, even a lost one */
 	TRIGGER(1);
 	EXPECT_EQ(1, epoll_wait(ep, &got, 1, 0));
 	EXPECT_EQ(EPOLLIN, got.events);
@@ -72,14 +72,14 @@ TEST_F(veventq, epoll)
 	TRIGGER(1);
 	EXPECT_EQ(1, epoll_wait(ep_edge, &got, 1, 0));
 
-	/* The queue's file goes, by itself, while it is watched */
+	/* The queue's file is closed while it is watched */
 	UNQUEUE();
 	EXPECT_EQ(0, epoll_wait(ep, &got, 1, 0));
 	close(ep);
 	close(ep_edge);
 }
 
-/* An event wakes each poll() there is */
+/* An event wakes all poll() calls */
 TEST_F(veventq, poll_is_woken)
 {
 	struct sleeper s[3] = {};
@@ -117,16 +117,18 @@ TEST_F(veventq, close_with_a_reader_in_poll)
 	OK(wait_asleep(&s.tid));
 	close(self->events);
 	self->events = -1;
-	/* It has the file */
+	/* poll() holds the file */
 	FAILS(EBUSY, destroy(self->fd, self->queue));
 	TRIGGER(1);
 	OK(pthread_join(thread, NULL));
-	/* It is woken, and looks for the file by its number again */
+	/* It wakes up and looks up the file descriptor again */
 	EXPECT_EQ(POLLNVAL, s.rc);
 	OK(destroy(self->fd, self->queue));
 	self->queue = 0;
 
-	/* All of it goes when the reader does, who has the iommufd as well */
+	/*
+	 * Everything is freed when the reader exits, which also has the iommufd
+	 */
 	QUEUE(1);
 	s.tid = 0;
 	s.fd = self->events;
@@ -159,7 +161,7 @@ static void *stalled_read(void *arg)
 	return NULL;
 }
 
-/* A reader that is stuck in a page fault delays nobody who reports or polls */
+/* A reader that is stuck in a page fault delays neither reporters nor poll() */
 TEST_F(veventq, reader_stuck_in_a_page_fault)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -186,12 +188,12 @@ TEST_F(veventq, reader_stuck_in_a_page_fault)
 	TRIGGER(1);
 	s.fd = self->events;
 	OK(pthread_create(&thread, NULL, stalled_read, &s));
-	/* The fault is there: the reader has got as far as the copy */
+	/* The fault has happened, so the reader is in the copy */
 	ASSERT_EQ(sizeof(msg), read(uffd, &msg, sizeof(msg)));
 	ASSERT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
 	OK(wait_asleep(&s.tid));
 
-	/* One is being read, one fits, two are lost */
+	/* One event is being read, one fits, two are lost */
 	TRIGGER(3);
 	EXPECT_EQ(READABLE, poll_now(self->events));
 	FAILS(EBUSY, destroy(self->fd, self->queue));

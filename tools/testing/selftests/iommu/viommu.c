@@ -25,7 +25,7 @@ FIXTURE_TEARDOWN(viommu)
 	NOTHING_LEFT();
 }
 
-/* Allocation, and who holds whom */
+/* Allocation, and references between objects */
 
 TEST_F(viommu, alloc_loops_data_back)
 {
@@ -44,7 +44,7 @@ TEST_F(viommu, alloc_loops_data_back)
 	EXPECT_EQ(HELD(2, 0, 0), mock_held(self->fd));
 	OK(destroy(self->fd, id));
 
-	/* Many fit on one nesting parent, each with an ID of its own */
+	/* Many vIOMMUs fit on one nesting parent, each with its own ID */
 	for (i = 0; i < ARRAY_SIZE(ids); i++) {
 		OK(viommu_alloc(self->fd, self->vm.dev, self->vm.s2, NULL,
 				&ids[i]));
@@ -74,7 +74,7 @@ TEST_F(viommu, children_hold_it_and_it_holds_its_parent)
 	OK(destroy(fd, vdevice));
 	EXPECT_EQ(HELD(1, 0, 0), mock_held(fd));
 
-	/* Nothing but children holds it: not the device, not an attached S2 */
+	/* Only children hold it: neither the device nor an attached S2 */
 	OK(mock_attach(fd, self->vm.stdev, self->vm.s2));
 	OK(destroy(fd, self->vm.viommu));
 	FAILS(EBUSY, destroy(fd, self->vm.s2));
@@ -82,7 +82,7 @@ TEST_F(viommu, children_hold_it_and_it_holds_its_parent)
 	OK(destroy(fd, self->vm.s2));
 }
 
-/* It names a slice of the IOMMU, not the device that it was made with */
+/* It belongs to the IOMMU, not to the device that it was allocated with */
 TEST_F(viommu, outlives_its_device)
 {
 	__u32 stdev, dev, nested, vdevice;
@@ -105,7 +105,7 @@ TEST_F(viommu, attach_needs_a_vdevice)
 	OK(nested_alloc(fd, self->vm.dev, self->vm.viommu, 0, &nested));
 	FAILS(ENOENT, mock_attach(fd, self->vm.stdev, nested));
 
-	/* One on another vIOMMU does not count */
+	/* A vDEVICE on another vIOMMU does not count */
 	OK(viommu_alloc(fd, self->vm.dev, self->vm.s2, NULL, &other));
 	OK(vdevice_alloc(fd, other, self->vm.dev, VIRT_ID, &other_vdevice));
 	FAILS(ENOENT, mock_attach(fd, self->vm.stdev, nested));
@@ -115,7 +115,10 @@ TEST_F(viommu, attach_needs_a_vdevice)
 	OK(mock_attach(fd, self->vm.stdev, nested));
 	FAILS(EBUSY, destroy(fd, nested));
 
-	/* The vDEVICE may go first; the next attach misses it, and is undone */
+	/*
+	 * The vDEVICE may be destroyed first; the next attach fails and is
+	 * undone
+	 */
 	OK(destroy(fd, vdevice));
 	OK(nested_alloc(fd, self->vm.dev, self->vm.viommu, 0, &nested2));
 	FAILS(ENOENT, mock_attach(fd, self->vm.stdev, nested2));
@@ -125,7 +128,7 @@ TEST_F(viommu, attach_needs_a_vdevice)
 	FAILS(ENOENT, mock_attach(fd, self->vm.stdev, nested));
 	OK(destroy(fd, nested));
 
-	/* Nested HWPTs on the parent itself need none */
+	/* Nested HWPTs on the parent itself need no vDEVICE */
 	OK(nested_alloc(fd, self->vm.dev, self->vm.s2, 0, &nested));
 	OK(mock_attach(fd, self->vm.stdev, nested));
 	OK(mock_attach(fd, self->vm.stdev, self->vm.ioas));
@@ -157,7 +160,7 @@ TEST_F(viommu, virtual_ids_are_unique_on_one_viommu)
 	OK(viommu_alloc(fd, self->vm.dev, self->vm.s2, NULL, &other));
 	OK(vdevice_alloc(fd, self->vm.viommu, self->vm.dev, VIRT_ID, &vdevice));
 
-	/* The device has one, on whatever vIOMMU */
+	/* The device has a vDEVICE already, on any vIOMMU */
 	FAILS(EEXIST, vdevice_alloc(fd, self->vm.viommu, self->vm.dev, VIRT_ID,
 				    &vdevice2));
 	FAILS(EEXIST, vdevice_alloc(fd, self->vm.viommu, self->vm.dev,
@@ -168,19 +171,19 @@ TEST_F(viommu, virtual_ids_are_unique_on_one_viommu)
 	FAILS(EEXIST,
 	      vdevice_alloc(fd, self->vm.viommu, dev2, VIRT_ID, &vdevice2));
 	EXPECT_EQ(HELD(2, 1, 0), mock_held(fd));
-	/* The failures have left the first one working, and nobody else */
+	/* After the failures the first one works, and there is no other */
 	EXPECT_EQ(0, invalidate_one(fd, self->vm.viommu, VIRT_ID, 2));
 	EXPECT_EQ(0xb, mock_cached(fd, self->vm.dev));
 	EXPECT_EQ(0xf, mock_cached(fd, dev2));
 	FAILS(EINVAL, invalidate_one(fd, self->vm.viommu, VIRT_ID + 1, 0));
 
-	/* Another vIOMMU is another number space */
+	/* Another vIOMMU has its own IDs */
 	OK(vdevice_alloc(fd, other, dev2, VIRT_ID, &vdevice2));
 	EXPECT_EQ(0, invalidate_one(fd, other, VIRT_ID, 0));
 	EXPECT_EQ(0xb, mock_cached(fd, self->vm.dev));
 	EXPECT_EQ(0xe, mock_cached(fd, dev2));
 
-	/* Both device and ID are free again after a DESTROY */
+	/* DESTROY frees both the device and the ID */
 	OK(destroy(fd, vdevice));
 	OK(destroy(fd, vdevice2));
 	FAILS(EINVAL, invalidate_one(fd, self->vm.viommu, VIRT_ID, 0));
@@ -223,7 +226,7 @@ TEST_F(viommu, one_stage2_serves_two_iommus)
 	OK(mock_attach(fd, stdev2, nested2));
 	OK(mock_attach(fd, stdev3, vm->s2));
 
-	/* A device without a vDEVICE is beside them, on the same stage 2 */
+	/* A device without a vDEVICE is attached to the same stage 2 */
 	OK(invalidate_one(fd, viommu2, 1, 3));
 	EXPECT_EQ(0xf, mock_cached(fd, vm->dev));
 	EXPECT_EQ(0x7, mock_cached(fd, dev2));
@@ -254,7 +257,7 @@ TEST_F(viommu, guest_life)
 		for (write = 0; write < 20; write++) {
 			OK(nested_alloc(fd, vm->dev, vm->viommu, 0, &s1));
 			if (write == 7) {
-				/* A failure leaves the live one in place */
+				/* A failure leaves the current HWPT in place */
 				OK(mock_fail(fd, MOCK_VIOMMU_FAIL_ATTACH, EIO,
 					     0));
 				FAILS(EIO, mock_attach(fd, vm->stdev, s1));
@@ -263,7 +266,7 @@ TEST_F(viommu, guest_life)
 				continue;
 			}
 			OK(mock_attach(fd, vm->stdev, s1));
-			/* The old one is free at once */
+			/* The old HWPT can be destroyed at once */
 			if (old)
 				OK(destroy(fd, old));
 			old = s1;
@@ -334,7 +337,7 @@ TEST_F(viommu, nested_hwpt_has_its_own_cache)
 	EXPECT_EQ(0, vm_take_apart(&self->vm));
 }
 
-/* What a reader learns before it opens anything */
+/* sysfs, before anything is opened */
 TEST_F(viommu, sysfs)
 {
 	static const struct {

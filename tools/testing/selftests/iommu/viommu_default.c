@@ -36,7 +36,7 @@ TEST_F(default_type, alloc)
 	int fd = self->fd;
 	__u32 plain, id;
 
-	/* It has no data */
+	/* It takes no data */
 	for (cmd.data_len = 1; cmd.data_len <= sizeof(data); cmd.data_len++)
 		FAILS(EOPNOTSUPP, iommufd_ioctl(fd, IOMMU_VIOMMU_ALLOC, &cmd));
 	cmd.data_len = 0;
@@ -50,13 +50,13 @@ TEST_F(default_type, alloc)
 	FAILS(EINVAL, viommu_alloc_default(fd, self->vm.dev, plain, &cmd.type));
 	OK(destroy(fd, plain));
 
-	/* The driver is not asked */
+	/* The core does not ask the driver */
 	EXPECT_EQ(HELD(1, 0, 0), mock_held(fd));
 	OK(destroy(fd, id));
 	EXPECT_EQ(0, vm_take_apart(&self->vm));
 }
 
-/* A parent that was made for another kind of IOMMU */
+/* A parent that was allocated for another kind of IOMMU */
 TEST_F(default_type, parent_fits)
 {
 	struct iommu_hwpt_selftest data = {
@@ -75,7 +75,7 @@ TEST_F(default_type, parent_fits)
 	struct vm *vm = &self->vm;
 	int fd = self->fd;
 
-	/* Pages of a size that the mock has on demand only */
+	/* A page size that the mock only supports on demand */
 	OK(iommufd_ioctl(fd, IOMMU_HWPT_ALLOC, &huge));
 	FAILS(EINVAL, viommu_alloc_default(fd, vm->dev, huge.out_hwpt_id,
 					   &viommu));
@@ -115,7 +115,7 @@ TEST_F(default_type, vdevices)
 	EXPECT_EQ(HELD(1, 0, 0), mock_held(fd));
 	FAILS(EBUSY, destroy(fd, viommu));
 
-	/* They go as any other does */
+	/* They are destroyed as any other */
 	OK(destroy(fd, stdev2));
 	FAILS(ENOENT, destroy(fd, vdevice2));
 	FAILS(EBUSY, destroy(fd, viommu));
@@ -125,7 +125,7 @@ TEST_F(default_type, vdevices)
 	EXPECT_EQ(0, vm_take_apart(vm));
 }
 
-/* Its nested HWPTs are the driver's plain ones, which need no vDEVICE */
+/* Its nested HWPTs are the plain ones of the driver, which need no vDEVICE */
 TEST_F(default_type, nested_hwpt)
 {
 	struct iommu_hwpt_invalidate_selftest inv = {
@@ -187,7 +187,7 @@ TEST_F(default_type, nested_hwpt)
 	OK(mock_attach(fd, vm->stdev, nested2));
 	OK(destroy(fd, nested));
 
-	/* Who holds whom */
+	/* References between objects */
 	close(fault_fd);
 	FAILS(EBUSY, destroy(fd, fault));
 	FAILS(EBUSY, destroy(fd, nested2));
@@ -204,7 +204,7 @@ TEST_F(default_type, nested_hwpt)
 	OK(destroy(fd, viommu));
 	OK(destroy(fd, stdev2));
 	OK(destroy(fd, vm->s2));
-	/* For the common end */
+	/* For the common teardown */
 	OK(hwpt_alloc(fd, vm->dev, vm->ioas, IOMMU_HWPT_ALLOC_NEST_PARENT,
 		      &vm->s2));
 	OK(viommu_alloc(fd, vm->dev, vm->s2, NULL, &vm->viommu));

@@ -108,7 +108,7 @@ TEST_F(driver_fails, vdevice_init)
 						 self->vm.dev, VIRT_ID, &id));
 	EXPECT_EQ(HELD(1, 0, 0), mock_held(self->fd));
 	FAILS(EINVAL, invalidate_one(self->fd, self->vm.viommu, VIRT_ID, 0));
-	/* The device can still go */
+	/* The device can still be destroyed */
 	OK(vdevice_alloc(self->fd, self->vm.viommu, self->vm.dev, VIRT_ID,
 			 &id));
 	OK(destroy(self->fd, id));

@@ -24,7 +24,7 @@ TEST_F(wrong, viommu_alloc)
 		.min = sizeof(cmd),
 		.out_id = &cmd.out_viommu_id,
 	};
-	/* Flag bit 31 and type 0 are not wrong on all kernels */
+	/* Some kernels accept flag bit 31 and type 0 */
 	const struct wrong table[] = {
 		WRONG(cmd.size, sizeof(struct iommu_viommu_alloc), 0),
 		WRONG(cmd.flags, 1, -EOPNOTSUPP),

@@ -2,7 +2,7 @@
 /*
  * Wrong input: tables of one member set to one value in a command that works
  *
- * Values that are known at run time only are placeholders, OBJ(x) and MEM(x).
+ * Values that are only known at run time are placeholders, OBJ(x) and MEM(x).
  */
 #ifndef __SELFTEST_VIOMMU_ERRNO
 #define __SELFTEST_VIOMMU_ERRNO
@@ -13,7 +13,7 @@ enum {
 	OBJ_IOAS,
 	OBJ_DEV,
 	OBJ_STDEV,
-	OBJ_AUTO, /* the HWPT that an IOAS makes by itself */
+	OBJ_AUTO, /* the HWPT that an IOAS allocates by itself */
 	OBJ_PLAIN, /* a paging HWPT that is no nesting parent */
 	OBJ_S2,
 	OBJ_VIOMMU,
@@ -22,7 +22,7 @@ enum {
 	OBJ_VDEVICE,
 	OBJ_DEV_OTHER, /* behind the other IOMMU */
 	OBJ_FAULT,
-	OBJ_DEAD, /* a vDEVICE that has gone with its device */
+	OBJ_DEAD, /* a vDEVICE that was destroyed with its device */
 	OBJ_FREED,
 	MEM_NONE,
 	MEM_RO,
@@ -33,7 +33,7 @@ enum {
 #define OBJ(x) (PLACEHOLDER << 32 | OBJ_##x)
 #define MEM(x) (PLACEHOLDER << 32 | MEM_##x)
 
-/* Stands for each ID under which there is no object */
+/* Stands for every ID without an object */
 #define NO_OBJECT (PLACEHOLDER << 32 | OBJ_NUM)
 
 struct wrong {
@@ -44,14 +44,14 @@ struct wrong {
 	int rc;
 };
 
-/* Of a command that works, set one member to a value, and it returns rc */
+/* Set one member of a command that works to a value, and expect rc */
 #define WRONG(_member, _value, _rc)                                   \
 	{                                                             \
 		.what = #_member " = " #_value, .member = &(_member), \
 		.size = sizeof(_member), .value = _value, .rc = _rc,  \
 	}
 
-/* All there is by @id; @held and @next stay as they are when a command fails */
+/* All objects by @id; a command that fails changes neither @held nor @next */
 struct wrong_vm {
 	int fd;
 	int held;
@@ -88,7 +88,7 @@ FIXTURE_SETUP(wrong)
 	self->w.id[OBJ_S2] = vm->s2;
 	self->w.id[OBJ_VIOMMU] = vm->viommu;
 
-	/* Two that die; what comes later must not get the ID of the first */
+	/* Two objects that die; later ones must not get the ID of the first */
 	OK(mock_plug(fd, vm->ioas, 0, &stdev, &dev2));
 	OK(vdevice_alloc(fd, vm->viommu, dev2, 1, &id));
 	OK(destroy(fd, stdev));
@@ -141,7 +141,7 @@ FIXTURE_TEARDOWN(wrong)
 				     OBJ_FAULT };
 	unsigned int i;
 
-	/* A reference that some wrong command has leaked shows here */
+	/* A reference that a wrong command has leaked shows here */
 	close(self->fault_fd);
 	for (i = 0; i < ARRAY_SIZE(order); i++)
 		OK(destroy(self->fd, self->w.id[order[i]]));
@@ -240,7 +240,7 @@ static void run_table(struct __test_metadata *_metadata, struct wrong_vm *vm,
 	}
 }
 
-/* A command with @len as its size, and @last as the last byte of these */
+/* A command with the size @len and the last byte @last */
 static int run_size(struct wrong_vm *vm, const struct command *c, void *memory,
 		    __u32 len, size_t at, unsigned char last)
 {
@@ -252,9 +252,8 @@ static int run_size(struct wrong_vm *vm, const struct command *c, void *memory,
 }
 
 /*
- * The sizes that a command may have: below the smallest EINVAL, beyond its end
- * E2BIG unless all of the excess is zero; and commands in memory that cannot be
- * read or written to.
+ * The sizes of a command: EINVAL below the smallest, E2BIG above its own unless
+ * the excess is zero. Also commands in memory that cannot be read or written.
  */
 static void run_sizes(struct __test_metadata *_metadata, struct wrong_vm *vm,
 		      const struct command *c)
@@ -287,7 +286,9 @@ static void run_sizes(struct __test_metadata *_metadata, struct wrong_vm *vm,
 	ASSERT_NE(0, run_size(vm, c, memory, 0x7fffffff, 0, 0));
 	ASSERT_NE(0, run_size(vm, c, memory, 0xffffffff, 0, 0));
 
-	/* One byte of it is not there, at either end of the size; all of it */
+	/*
+	 * One byte of it is missing, at either end of the size; then all of it
+	 */
 	end = memory + page;
 	OK(munmap(end, page));
 	FAILS(EFAULT, run_size(vm, c, end - c->size, c->size + 1, 0, 0));
@@ -296,7 +297,7 @@ static void run_sizes(struct __test_metadata *_metadata, struct wrong_vm *vm,
 	FAILS(EFAULT, iommufd_ioctl(vm->fd, c->nr, end));
 	FAILS(EFAULT, iommufd_ioctl(vm->fd, c->nr, NULL));
 
-	/* The result cannot be returned: so there must be none */
+	/* If the result cannot be returned there must be none */
 	memcpy(memory, c->cmd, c->size);
 	OK(mprotect(memory, page, PROT_READ));
 	FAILS(EFAULT, iommufd_ioctl(vm->fd, c->nr, memory));

@@ -24,7 +24,7 @@ TEST_F(wrong, hwpt_alloc)
 		       sizeof(cmd.__reserved),
 		.out_id = &cmd.out_hwpt_id,
 	};
-	/* Flag bit 3 is not wrong on all kernels */
+	/* Some kernels accept flag bit 3 */
 	const struct wrong table[] = {
 		WRONG(cmd.size, sizeof(struct iommu_hwpt_alloc), 0),
 		/* Without the data */
@@ -239,7 +239,7 @@ TEST_F(wrong, get_hw_info)
 	run_table(_metadata, &self->w, &c, table, ARRAY_SIZE(table));
 	run_sizes(_metadata, &self->w, &c);
 
-	/* The wish counts with its flag only */
+	/* The requested type only counts with its flag */
 	copy = cmd;
 	copy.flags = 0;
 	copy.in_data_type = 0x12345678;
@@ -247,7 +247,7 @@ TEST_F(wrong, get_hw_info)
 	EXPECT_EQ(IOMMU_HW_INFO_TYPE_SELFTEST, copy.out_data_type);
 	EXPECT_EQ(sizeof(info[0]), copy.data_len);
 
-	/* A larger buffer is filled up with zeroes */
+	/* The rest of a larger buffer is zeroed */
 	memset(info, 0xaa, sizeof(info));
 	copy = cmd;
 	copy.data_len = sizeof(info);
@@ -258,7 +258,7 @@ TEST_F(wrong, get_hw_info)
 	EXPECT_EQ(0, info[1].flags);
 }
 
-/* Commands that take an ID of an older kind know the new kinds by now */
+/* Commands that take IDs of older types refuse the new types */
 TEST_F(wrong, older_commands)
 {
 	static const int kinds[] = { OBJ_VIOMMU, OBJ_VDEVICE, OBJ_DEAD };
@@ -287,7 +287,7 @@ TEST_F(wrong, older_commands)
 		FAILS(ENOENT, mock_attach(self->fd, id, self->vm.ioas));
 		FAILS(ENOENT, mock_check_cache(self->fd, id, 0, 0));
 	}
-	/* A vIOMMU makes nested HWPTs only */
+	/* Only nested HWPTs are allocated on a vIOMMU */
 	FAILS(EOPNOTSUPP,
 	      hwpt_alloc(self->fd, self->vm.dev, self->vm.viommu, 0, &out));
 	EXPECT_EQ(self->w.held, mock_held(self->fd));

@@ -21,18 +21,23 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-/* Where the guest has its memory, and as which StreamID it sees the device */
+/*
+ * The address of the guest's memory, and the StreamID of the device in the
+ * guest
+ */
 #define RAM_IPA		0x40000000ULL
 #define RAM_SIZE	0x200000UL
 #define VSID		0x10ULL
 #define ASID		1ULL
 
-/* A guest's stream table entry: V and Config, and how it is to be read */
+/*
+ * A guest's stream table entry: V and Config, and attributes of the table walk
+ */
 #define STE_0_BYPASS	0x9ULL
 #define STE_0_S1	0xbULL
 #define STE_1_CACHED	0xd4ULL
 
-/* Its commands */
+/* The guest's commands */
 #define CFGI_CD		(0x05ULL | VSID << 32)
 #define TLBI_NH_ASID	(0x11ULL | ASID << 48)
 #define CMD_SYNC	0x46ULL
@@ -41,7 +46,7 @@ struct vm {
 	int iommufd;
 	int device;	/* the vfio cdev */
 	int events;	/* to read events from */
-	/* IDs of objects; s1 is for the STE that the guest wrote last */
+	/* IDs of objects; s1 is for the last STE that the guest wrote */
 	__u32 dev, ioas, s2, viommu, bypass, vdevice, veventq, s1;
 };
 
@@ -51,7 +56,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* An ioctl that has to succeed */
+/* An ioctl that must succeed */
 #define CALL(fd, request, arg) \
 	(ioctl(fd, request, arg) < 0 ? die(#request) : (void)0)
 
@@ -62,7 +67,7 @@ static void destroy(struct vm *vm, __u32 id)
 	CALL(vm->iommufd, IOMMU_DESTROY, &destroy);
 }
 
-/* The guest's memory is in an IOAS, which needs no device */
+/* Map the guest's memory in an IOAS, which needs no device */
 static void make_memory(struct vm *vm)
 {
 	struct iommu_ioas_alloc ioas = { .size = sizeof(ioas) };
@@ -102,13 +107,13 @@ static void bind_device(struct vm *vm)
 
 	CALL(vm->device, VFIO_DEVICE_BIND_IOMMUFD, &bind);
 	vm->dev = bind.out_devid;
-	/* What the guest's SMMU can have at most */
+	/* The most that the guest's SMMU may support */
 	info.dev_id = vm->dev;
 	CALL(vm->iommufd, IOMMU_GET_HW_INFO, &info);
 	printf("SMMU: IDR0 %#x IDR1 %#x\n", smmu.idr[0], smmu.idr[1]);
 }
 
-/* A page table that is what a guest's stream table entry asks for */
+/* Allocate the HWPT for a guest's stream table entry */
 static __u32 alloc_nested(struct vm *vm, __u64 word0, __u64 word1)
 {
 	struct iommu_hwpt_arm_smmuv3 ste = {
@@ -127,7 +132,7 @@ static __u32 alloc_nested(struct vm *vm, __u64 word0, __u64 word1)
 	return hwpt.out_hwpt_id;
 }
 
-/* Attach the device; what it was attached to is replaced, with no gap */
+/* Attach the device; replaces the current translation without a gap */
 static void attach(struct vm *vm, __u32 hwpt)
 {
 	struct vfio_device_attach_iommufd_pt attach = {
@@ -138,7 +143,10 @@ static void attach(struct vm *vm, __u32 hwpt)
 	CALL(vm->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 }
 
-/* The stage 2, a vIOMMU on it, and what a guest's SMMU does while it is off */
+/*
+ * The stage 2, a vIOMMU on it, and HWPTs for the time when the guest's SMMU is
+ * off
+ */
 static void make_viommu(struct vm *vm)
 {
 	struct iommu_hwpt_alloc parent = {
@@ -162,7 +170,7 @@ static void make_viommu(struct vm *vm)
 	attach(vm, vm->bypass);
 }
 
-/* The guest turns its SMMU and its event queue on, and configures the stream */
+/* The guest enables its SMMU and its event queue, and configures the stream */
 static void enable_stream(struct vm *vm)
 {
 	struct iommu_veventq_alloc veventq = {
@@ -209,7 +217,7 @@ static __u32 invalidate(struct vm *vm, __u32 num,
 		.entry_num = num,
 	};
 
-	/* EIO: the command behind those is the guest's mistake */
+	/* EIO: the command after those is the guest's mistake */
 	if (ioctl(vm->iommufd, IOMMU_HWPT_INVALIDATE, &inv) < 0 && errno != EIO)
 		die("IOMMU_HWPT_INVALIDATE");
 	return inv.entry_num;
@@ -223,7 +231,7 @@ static void send_commands(struct vm *vm)
 		{ { htole64(CMD_SYNC), 0 } },
 	};
 
-	/* A batch ends ahead of a CMD_SYNC, which is not one to pass on */
+	/* A batch ends before a CMD_SYNC, which is not passed on */
 	if (invalidate(vm, 2, cmds) != 2 || invalidate(vm, 3, cmds) != 2) {
 		fprintf(stderr, "a wrong count of complete commands\n");
 		exit(1);
@@ -250,12 +258,12 @@ static void read_events(struct vm *vm, int timeout)
 		printf("event %u: type %#x of StreamID %#x\n", r->header.sequence,
 		       (__u32)le64toh(r->event.evt[0]) & 0xff,
 		       (__u32)(le64toh(r->event.evt[0]) >> 32));
-	/* A header alone, the last thing that a read returns */
+	/* A header without payload is the last record of a read */
 	if (len && r->header.flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS)
 		printf("events up to %u are lost\n", r->header.sequence);
 }
 
-/* Backwards; a process that just exits leaves this to the kernel */
+/* In reverse order; if the process just exits the kernel does this */
 static void take_apart(struct vm *vm)
 {
 	struct vfio_device_detach_iommufd_pt detach = { .argsz = sizeof(detach) };

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Each vIOMMU ioctl with each thing in it failing that can be made to fail
+ * Fault injection into each vIOMMU ioctl
  *
  * The kernel lets the n-th allocation, user access or lookup of a thread fail
  * (/proc/self/task/TID/fail-nth). A step runs with n = 1, 2, ... until no fault
  * is hit any more. If the step fails it must have changed nothing: the driver
- * holds what it held, the step works when it is repeated, and afterwards all
- * objects can be destroyed one by one. If it works in spite of the fault, so
- * much the better.
+ * holds the same objects as before, the step succeeds when it is repeated, and
+ * afterwards all objects can be destroyed one by one. The step may also succeed
+ * in spite of the fault.
  *
- * Beside that the kernel's own word counts, so this is best run with
- * panic_on_warn and kmemleak.
+ * The kernel's own checks count as well, so run this with panic_on_warn and
+ * kmemleak.
  */
 #include "viommu_utils.h"
 
-/* Any of these may appear; a step is longer than expected if n reaches it */
+/* The limit of n; a step that reaches it is longer than expected */
 #define NTH_LIMIT 1000
 
 static bool have_fault_injection;
@@ -33,7 +33,7 @@ static int write_file(const char *path, const char *value)
 	return rc == len ? 0 : -EIO;
 }
 
-/* Every allocation may fail, and without a message */
+/* Let every allocation fail, without a message */
 static __attribute__((constructor)) void fault_injection_setup(void)
 {
 	static const char *const quiet[] = {
@@ -57,7 +57,7 @@ static __attribute__((constructor)) void fault_injection_setup(void)
 	have_fault_injection = true;
 }
 
-/* From here on the n-th thing fails */
+/* From here on the n-th operation fails */
 static int nth_arm(int nth_fd, unsigned int n)
 {
 	char buf[20];
@@ -66,13 +66,13 @@ static int nth_arm(int nth_fd, unsigned int n)
 	return pwrite(nth_fd, buf, len, 0) == len ? 0 : -errno;
 }
 
-/* No more faults. Returns 1 if one was hit, 0 if not, or an error. */
+/* Stop injecting faults. Returns 1 if one was hit, 0 if not, or an error. */
 static int nth_disarm(int nth_fd)
 {
 	char buf[20] = "";
 	int try;
 
-	/* These copies may fail as any other; it was not hit before then */
+	/* Copying n may fail too; no fault was hit before that */
 	if (pread(nth_fd, buf, sizeof(buf) - 1, 0) < 0 && errno != EFAULT)
 		return -errno;
 	for (try = 0; try < 3; try++)
@@ -83,10 +83,12 @@ static int nth_disarm(int nth_fd)
 
 struct step_vm {
 	struct vm vm;
-	/* What the step made; destroyed after it, the last one first */
+	/*
+	 * Objects that the step allocated; destroyed after it in reverse order
+	 */
 	__u32 id[4];
 	__u32 num;
-	/* Ready for steps that need it */
+	/* Prepared for steps that need it */
 	__u32 nested;
 	__u32 vdevice;
 	__u32 fault;
@@ -103,12 +105,12 @@ FIXTURE(fail_nth)
 	int nth_fd;
 };
 
-/* Bits: which objects a step wants to find */
+/* Bits: the objects that a step needs */
 #define WITH_VDEVICE 1
 #define WITH_NESTED 2
 #define WITH_FAULT 4
 #define WITH_ATTACHED 8
-/* With two events in it */
+/* A queue with two events */
 #define WITH_EVENTS 16
 /* A vIOMMU whose registers can be mapped */
 #define WITH_REGION 32
@@ -152,7 +154,7 @@ static int step_prepare(struct step_vm *s, unsigned int with)
 	return rc;
 }
 
-/* Everything goes one by one, at once */
+/* Every object can be destroyed at once, one by one */
 static int step_clean(struct step_vm *s)
 {
 	struct vm *vm = &s->vm;
@@ -177,7 +179,9 @@ static int step_clean(struct step_vm *s)
 	if (!rc && s->mapped_viommu)
 		rc = destroy(vm->fd, s->mapped_viommu);
 	if (!rc && !vm->stdev) {
-		/* It was unplugged, but something must be there to destroy */
+		/*
+		 * It was unplugged, but the teardown needs something to destroy
+		 */
 		rc = mock_plug(vm->fd, vm->ioas, 0, &vm->stdev, &vm->dev);
 	}
 	if (!rc)
@@ -197,7 +201,7 @@ static void sweep(struct __test_metadata *_metadata, int nth_fd,
 		OK(step_prepare(s, with));
 		held = mock_held(s->vm.fd);
 		next = next_id(s->vm.fd);
-		/* First of all, it works */
+		/* First it must succeed without faults */
 		if (n)
 			OK(nth_arm(nth_fd, n));
 		rc = step(s);
@@ -211,7 +215,7 @@ static void sweep(struct __test_metadata *_metadata, int nth_fd,
 			ASSERT_EQ(held, mock_held(s->vm.fd)) {
 				TH_LOG("n = %u: %s", n, strerror(-rc));
 			}
-			/* An attach may be done, and fail to say so */
+			/* An attach may succeed but fail to report it */
 			ASSERT_GE(next, next_id(s->vm.fd));
 			rc = step(s);
 			ASSERT_EQ(0, rc) {
@@ -230,7 +234,7 @@ static void sweep(struct __test_metadata *_metadata, int nth_fd,
 			break;
 	}
 	ASSERT_GT(NTH_LIMIT, n);
-	/* The command is copied in, so at least that must have failed */
+	/* The command is copied from user space, so at least this can fail */
 	ASSERT_LT(0, failures);
 	TH_LOG("%u points, %u failures", n - 1, failures);
 }
@@ -330,7 +334,7 @@ TEST_F(fail_nth, hw_queue_alloc)
 	sweep(_metadata, self->nth_fd, &self->s, step_hw_queue_alloc, 0);
 }
 
-/* With one below it */
+/* With a queue below it */
 static int step_hw_queue_alloc_two(struct step_vm *s)
 {
 	int rc = s->num ? 0 : step_hw_queue_alloc(s);
@@ -481,7 +485,7 @@ TEST_F(fail_nth, veventq_alloc)
 	sweep(_metadata, self->nth_fd, &self->s, step_veventq_alloc, 0);
 }
 
-/* All that is queued, in order, however many events that is */
+/* Read all queued events in order */
 static int read_all_events(struct step_vm *s)
 {
 	struct vevent_record r[4];
@@ -489,7 +493,7 @@ static int read_all_events(struct step_vm *s)
 	unsigned int i;
 	ssize_t rc;
 
-	/* A fault behind the first record makes the first read short */
+	/* A fault after the first record makes the first read short */
 	do {
 		rc = read(s->event_fd, (void *)r + have, sizeof(r) - have);
 		if (rc < 0)
@@ -525,7 +529,7 @@ static int step_report_event(struct step_vm *s)
 
 	if (rc)
 		return rc;
-	/* Two were there; the fault may have its point in the read, too */
+	/* There were two events; the fault may also hit the read */
 	rc = read_all_events(s);
 	if (rc == -EFAULT)
 		rc = read_all_events(s);
@@ -540,12 +544,12 @@ TEST_F(fail_nth, report_event)
 	      WITH_VDEVICE | WITH_EVENTS);
 }
 
-/* To destroy can fail as well, before it has begun */
+/* DESTROY can fail as well, before it has done anything */
 static int step_destroy_one(struct step_vm *s, __u32 *id)
 {
 	int rc = destroy(s->vm.fd, *id);
 
-	/* For step_clean(), and for the count of what is held */
+	/* For step_clean(), and for the number of objects held */
 	if (!rc)
 		*id = 0;
 	return rc;
@@ -573,14 +577,14 @@ TEST_F(fail_nth, destroy_nested)
 	      WITH_NESTED);
 }
 
-/* The device goes, with its vDEVICE and while it is attached */
+/* The device is closed while it is attached and has a vDEVICE */
 static int step_unplug(struct step_vm *s)
 {
 	int rc = step_destroy_one(s, &s->vm.stdev);
 
 	if (!rc && s->vdevice) {
 		rc = destroy(s->vm.fd, s->vdevice);
-		/* The fault may hit this one as well */
+		/* The fault may hit this too */
 		if (rc == -EFAULT)
 			rc = destroy(s->vm.fd, s->vdevice);
 		if (rc != -ENOENT)
@@ -609,8 +613,8 @@ TEST_F(fail_nth, unplug_attached_with_fault_queue)
 }
 
 /*
- * The whole life in one sweep, closed wherever it fails; the iommufd cleans up.
- * Here nothing is repeated: there are many ioctls, one of them fails.
+ * The whole life of a VM in one step. Wherever it fails, closing the iommufd
+ * cleans up. Nothing is repeated: one of many ioctls fails.
  */
 static int whole_life(struct vm *vm)
 {

@@ -38,7 +38,7 @@ TEST_F(invalidate, one_by_one)
 		EXPECT_EQ(0xf & (0xe << i),
 			  mock_cached(self->fd, self->vm.dev));
 	}
-	/* Again, of what is not cached */
+	/* Again, for entries that are not cached */
 	OK(invalidate_one(self->fd, self->vm.viommu, VIRT_ID, 0));
 }
 
@@ -60,7 +60,7 @@ TEST_F(invalidate, all_of_one_device_only)
 	OK(destroy(self->fd, stdev2));
 }
 
-/* No entry of a type that is known: how a VMM asks whether it is */
+/* No entries of a known type: this is how a VMM probes for it */
 TEST_F(invalidate, empty_array_is_a_probe)
 {
 	struct iommu_hwpt_invalidate cmd = {
@@ -78,8 +78,8 @@ TEST_F(invalidate, empty_array_is_a_probe)
 }
 
 /*
- * Whatever is wrong with command n, those before it are done, those behind it
- * are not, and the count says n.
+ * Whatever is wrong with command n, those before it are done, those after it
+ * are not, and the count is n.
  */
 TEST_F(invalidate, count_is_the_index_of_the_first_failure)
 {
@@ -151,7 +151,7 @@ TEST_F(invalidate, driver_failure_in_the_middle)
 	EXPECT_EQ(0, mock_cached(self->fd, self->vm.dev));
 }
 
-/* A page fault counts as any failure; memory that is not needed is not read */
+/* A page fault is a failure as any other; unused memory is not read */
 TEST_F(invalidate, array_reaches_into_unmapped_memory)
 {
 	size_t page = sysconf(_SC_PAGE_SIZE);

@@ -17,13 +17,13 @@
 struct race {
 	struct vm vm;
 	atomic_bool stop;
-	/* The last ID of each kind, for others to use and to destroy */
+	/* The last ID of each type, for other threads to use and destroy */
 	atomic_uint stdev;
 	atomic_uint dev;
 	atomic_uint vdevice;
 	atomic_uint viommu;
 	atomic_uint nested[RACE_SLOTS];
-	/* How often something worked, and the first error that must not be */
+	/* The number of successes, and the first unexpected error */
 	atomic_ulong worked;
 	atomic_bool bad;
 	const char *bad_what;
@@ -32,7 +32,7 @@ struct race {
 
 #define ERR(e) (1ULL << (e))
 
-/* Note the result @rc of @what, of which the errors in @allowed are fine */
+/* Record the result @rc of @what; the errors in @allowed are fine */
 static void race_note(struct race *r, const char *what, int rc,
 		      unsigned long long allowed)
 {
@@ -51,7 +51,7 @@ static unsigned int race_random(unsigned int *seed, unsigned int below)
 	return (*seed >> 16) % below;
 }
 
-/* EBUSY: the object was in use by another thread for a moment */
+/* EBUSY: another thread was using the object */
 static void *do_vdevices(void *arg)
 {
 	struct race *r = arg;
@@ -74,7 +74,7 @@ static void *do_destroy_vdevice(void *arg)
 	__u32 id;
 
 	while (!r->stop) {
-		/* Once each: who has destroyed it must not use its ID again */
+		/* Destroy each object once: nobody may use its ID afterwards */
 		id = atomic_exchange(&r->vdevice, 0);
 		if (!id)
 			continue;
@@ -84,7 +84,7 @@ static void *do_destroy_vdevice(void *arg)
 	return NULL;
 }
 
-/* Nobody else destroys devices, so that must always work in the end */
+/* Nobody else destroys devices, so this must succeed eventually */
 static void *do_unplug(void *arg)
 {
 	struct race *r = arg;
@@ -134,7 +134,10 @@ static void *do_hwpts(void *arg)
 			continue;
 		rc = mock_attach(r->vm.fd, r->stdev, id);
 		race_note(r, "attach", rc, ERR(ENOENT) | ERR(EINVAL));
-		/* Who takes an ID out of its slot is the one to destroy it */
+		/*
+		 * The thread that takes an ID out of its slot destroys the
+		 * object
+		 */
 		id = atomic_exchange(&r->nested[slot], id);
 		if (!id)
 			continue;
@@ -196,7 +199,10 @@ static void *do_viommu_children(void *arg)
 	return NULL;
 }
 
-/* Any command on any ID: only the kernel's word counts, none of the results */
+/*
+ * Any command on any ID: the results do not matter, only the kernel's own
+ * checks
+ */
 static void *do_anything(void *arg)
 {
 	struct race *r = arg;
@@ -310,7 +316,7 @@ TEST_F(race, vdevice_alloc_destroy_unplug)
 				       do_unplug, do_invalidate };
 
 	race_run(_metadata, &self->r, fns, ARRAY_SIZE(fns));
-	/* Whatever the outcome, the device goes and takes its vDEVICE along */
+	/* In any case the device goes away and its vDEVICE with it */
 	OK(destroy(self->vm->fd, self->r.stdev));
 	EXPECT_EQ(HELD(1, 0, 0), mock_held(self->vm->fd));
 	OK(destroy(self->vm->fd, self->vm->viommu));
@@ -366,7 +372,7 @@ TEST_F(race, anything)
 	race_run(_metadata, &self->r, fns, ARRAY_SIZE(fns));
 }
 
-/* The iommufd is closed, or its process killed, in the middle of it all */
+/* The iommufd is closed, or its process killed, in the middle */
 static void race_end(struct __test_metadata *_metadata, bool by_kill)
 {
 	static const race_fn fns[] = {

@@ -31,7 +31,7 @@ struct full_vm {
 	__u32 id[T_NUM];
 };
 
-/* All there is, the device attached to the nested HWPT */
+/* All objects, with the device attached to the nested HWPT */
 static int full_vm_open(struct full_vm *f)
 {
 	struct vm *vm = &f->vm;
@@ -53,7 +53,7 @@ static int full_vm_open(struct full_vm *f)
 	return rc;
 }
 
-/* What DESTROY is to say, with the objects of set @gone not there any more */
+/* The expected result of DESTROY after the objects of set @gone */
 static int destroy_expect(int what, unsigned int gone)
 {
 	static const unsigned int users[T_NUM] = {
@@ -83,8 +83,8 @@ static void permute(unsigned int n, int *order)
 }
 
 /*
- * Destroy again and again in one order, for each of the 720 there are, until
- * nothing is left; every seventh closes the iommufd in the middle instead.
+ * For each of the 720 orders destroy in this order until nothing is left. Every
+ * seventh order closes the iommufd in the middle instead.
  */
 TEST_F_TIMEOUT(take_apart, in_every_order, 300)
 {
@@ -110,7 +110,7 @@ TEST_F_TIMEOUT(take_apart, in_every_order, 300)
 				if (rc)
 					continue;
 				gone |= 1 << order[i];
-				/* It goes with its device */
+				/* It is destroyed with its device */
 				if (order[i] == T_STDEV)
 					gone |= 1 << T_VDEVICE;
 			}
@@ -122,7 +122,7 @@ next:
 	}
 }
 
-/* A device goes while its vDEVICE lives */
+/* A device is closed while it has a vDEVICE */
 
 FIXTURE(unplug)
 {
@@ -177,7 +177,7 @@ TEST_F(unplug, id_is_dead_and_not_reused)
 	FAILS(ENOENT, destroy(fd, self->vdevice));
 	FAILS(EINVAL, invalidate_one(fd, vm->viommu, VIRT_ID, 0));
 
-	/* The smallest ID that is free comes first, of whatever object */
+	/* Any object gets the smallest free ID */
 	for (i = 0; i < 300; i++) {
 		OK(ioas_alloc(fd, &id));
 		ASSERT_NE(self->vdevice, id);
@@ -202,7 +202,7 @@ TEST_F(unplug, another_device_takes_the_virtual_id)
 		FAILS(ENOENT, destroy(fd, dead));
 		OK(mock_plug(fd, vm->ioas, 0, &vm->stdev, &vm->dev));
 		OK(vdevice_alloc(fd, vm->viommu, vm->dev, VIRT_ID, &vdevice));
-		/* An ID is burnt each time, and only then */
+		/* Each time one ID becomes unusable, and only then */
 		ASSERT_NE(dead, vdevice);
 		dead = vdevice;
 		if (variant->attached)
@@ -233,7 +233,7 @@ TEST_F(unplug, after_destroy)
 	FAILS(ENOENT, destroy(self->fd, self->vdevice));
 }
 
-/* A process that dies leaves nothing, however far it got */
+/* A process that dies at any stage leaves nothing behind */
 
 FIXTURE(death)
 {
@@ -249,7 +249,7 @@ FIXTURE_TEARDOWN(death)
 	NOTHING_LEFT();
 }
 
-/* @rc is that of a stage; after the last one the process dies */
+/* @rc is the result of a stage; after the last one the process dies */
 static int stage(int *left, int rc)
 {
 	if (!rc && !(*left)--)
@@ -264,9 +264,9 @@ static int stage_enoent(int *left, int rc)
 }
 
 /*
- * Live for @n stages, then die. Under a user of its own that may pin just the
- * memory of one VM: what a life before has left pinned is missing. Returns the
- * error of a stage, or 0 if all stages were lived.
+ * Live for @n stages, then die. The process has its own user, which may only
+ * pin the memory of one VM, so memory that stayed pinned would be missing.
+ * Returns the error of a stage, or 0 after all stages.
  */
 static int live(int n)
 {
@@ -345,7 +345,7 @@ TEST_F_TIMEOUT(death, at_each_stage, 120)
 	ASSERT_LT(20, stages);
 }
 
-/* An iommufd that another process has too lives until both are gone */
+/* An iommufd that two processes share lives until both are gone */
 TEST_F(death, of_one_of_two_owners)
 {
 	struct full_vm f;

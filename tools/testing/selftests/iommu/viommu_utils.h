@@ -30,7 +30,7 @@
 /* Of no object */
 #define NO_ID 0x7ffffff0
 
-/* Each one statement, also below an if */
+/* Each of these is one statement, also after an if */
 #define OK(_call) ({ ASSERT_EQ(0, _call); })
 #define FAILS(_errno, _call) ({ EXPECT_EQ(-(_errno), _call); })
 #define NOTHING_LEFT()                                              \
@@ -40,7 +40,7 @@
 		EXPECT_STREQ("nothing", _left ? _left : "nothing"); \
 	})
 
-/* The memory that is mapped into each IOAS, shared with child processes */
+/* The memory mapped into each IOAS, shared with child processes */
 static unsigned char *vm_memory;
 static size_t vm_memory_size;
 
@@ -62,8 +62,8 @@ static __attribute__((constructor)) void vm_memory_setup(void)
 #define vdevice_alloc(...) iommufd_vdevice_alloc(__VA_ARGS__)
 
 /*
- * Other threads may have the object for a moment: because they use it, or
- * because its ID was that of another object when they learned of it.
+ * Other threads may hold the object for a moment: they use it, or got its ID
+ * when that was the ID of another object.
  */
 static int destroy_when_free(int fd, __u32 id)
 {
@@ -75,7 +75,7 @@ static int destroy_when_free(int fd, __u32 id)
 	return rc;
 }
 
-/* The ID that comes next: a different one shows that an ID was left reserved */
+/* The next ID: a different one means that an ID was left reserved */
 static __u32 next_id(int fd)
 {
 	__u32 id = 0;
@@ -122,7 +122,7 @@ static int viommu_alloc(int fd, __u32 dev, __u32 hwpt,
 				    data, data ? sizeof(*data) : 0, id);
 }
 
-/* The type that needs no driver */
+/* The type that needs no driver support */
 static int viommu_alloc_default(int fd, __u32 dev, __u32 hwpt, __u32 *id)
 {
 	return iommufd_viommu_alloc(fd, dev, hwpt, IOMMU_VIOMMU_TYPE_DEFAULT,
@@ -143,7 +143,7 @@ static int hw_queue_alloc(int fd, __u32 viommu, __u32 index, __u64 iova,
 				      index, iova, length, id);
 }
 
-/* What is read for each event */
+/* The record of an event */
 struct vevent_record {
 	struct iommufd_vevent_header header;
 	struct iommu_viommu_event_selftest event;
@@ -167,13 +167,15 @@ static int invalidate_one(int fd, __u32 id, __u32 vdev_id, __u32 cache_id)
 	__u32 num = 1;
 	int rc = invalidate(fd, id, &cmd, &num);
 
-	/* The count and the result say the same */
+	/* The count and the result agree */
 	if (num != (rc ? 0 : 1))
 		return -EPROTO;
 	return rc;
 }
 
-/* A mock device, attached to @pt: @stdev plugs it, @dev is what iommufd sees */
+/*
+ * A mock device attached to @pt: @stdev unplugs it, @dev is its ID in iommufd
+ */
 static int mock_plug(int fd, __u32 pt, __u32 flags, __u32 *stdev, __u32 *dev)
 {
 	struct iommu_test_cmd cmd = {
@@ -216,7 +218,9 @@ static int mock_check_cache(int fd, __u32 dev, __u32 id, __u32 value)
 	return iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd);
 }
 
-/* Bit n is set if entry n of the device's cache is valid; -1 for nonsense */
+/*
+ * Bit n is set if entry n of the device's cache is valid; -1 for other values
+ */
 static int mock_cached(int fd, __u32 dev)
 {
 	const __u32 valid = IOMMU_TEST_DEV_CACHE_DEFAULT;
@@ -231,7 +235,7 @@ static int mock_cached(int fd, __u32 dev)
 	return set;
 }
 
-/* The device has an event for its VM */
+/* Let the device raise an event for its VM */
 static int mock_trigger_vevent(int fd, __u32 dev)
 {
 	struct iommu_test_cmd cmd = {
@@ -243,7 +247,7 @@ static int mock_trigger_vevent(int fd, __u32 dev)
 	return iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd);
 }
 
-/* Let the driver fail: after @skip more calls the next one, once */
+/* Let the driver fail once, after @skip more calls */
 static int mock_fail(int fd, __u32 call, __u32 error, __u32 skip)
 {
 	struct iommu_test_cmd cmd = {
@@ -256,8 +260,8 @@ static int mock_fail(int fd, __u32 call, __u32 error, __u32 skip)
 }
 
 /*
- * What the mock driver holds, in one number: vIOMMUs, vDEVICEs, nested HWPTs; and
- * hardware queues, which are added
+ * The objects that the mock driver holds as one number: vIOMMUs, vDEVICEs and
+ * nested HWPTs, plus the hardware queues
  */
 #define HELD(viommus, vdevices, nested) \
 	((viommus) << 20 | (vdevices) << 10 | (nested))
@@ -309,8 +313,8 @@ static int mock_devices(void)
 }
 
 /*
- * With every iommufd closed the driver has no object, the bus no device, and no
- * page is pinned. Returns NULL, or what there is.
+ * With every iommufd closed the driver has no objects, the bus no devices, and
+ * no page is pinned. Returns NULL, or what is left.
  */
 static const char *left_behind(void)
 {
@@ -356,7 +360,7 @@ struct vm {
 	__u32 viommu;
 };
 
-/* What was made before a failure stays, vm_close() ends it */
+/* After a failure earlier objects stay; vm_close() removes them */
 static int vm_open(struct vm *vm)
 {
 	int rc;
@@ -385,8 +389,8 @@ static void vm_close(struct vm *vm)
 }
 
 /*
- * Destroy what vm_open() made, one by one. Each must go at once: a reference
- * that something has leaked shows here. Returns the first error.
+ * Destroy the objects of vm_open() one by one. Each must be free at once, so a
+ * leaked reference shows here. Returns the first error.
  */
 static int vm_take_apart(struct vm *vm)
 {

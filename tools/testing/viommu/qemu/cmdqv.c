@@ -155,7 +155,7 @@ enum order {
     ORDER_FREE_ENABLED,     /* a queue is freed that is enabled */
     ORDER_SLOT_TWICE,       /* two queues in one slot */
     ORDER_MOVED,            /* an allocated queue gets another slot */
-    ORDER_NO_VINTF,         /* a queue is allocated to a VINTF there is not */
+    ORDER_NO_VINTF,         /* a queue is allocated to a missing VINTF */
     ORDER_BASE,             /* a base is changed under an enabled queue */
     ORDER_VINTF_QUEUE,      /* a VINTF is disabled before its queues */
     ORDER_VINTF_CONFIG,     /* VMID or HYP_OWN change in an enabled VINTF */
@@ -374,7 +374,7 @@ static uint64_t address(Queue *q)
     return q->base & MAKE_64BIT_MASK(5, 43);
 }
 
-/* A queue that hardware can fetch from, in a place that may have been set up */
+/* A queue that hardware can fetch from, in a slot that may be set up */
 static bool base_is_good(Queue *q)
 {
     return log2size(q) >= 1 && log2size(q) <= SMMU_CMDQS && address(q) &&
@@ -414,7 +414,9 @@ static bool guest_bits(const Cmd *cmd, bool *allowed)
              (cmd->word[2] & ~may[2]) | (cmd->word[3] & ~may[3]));
 }
 
-/* What a VINTF without HYP_OWN makes of a command: an error code or 0 */
+/*
+ * Translates a command of a VINTF without HYP_OWN; returns an error code or 0
+ */
 static unsigned int restrict_command(CmdqvState *s, Queue *q, Vintf *v,
                                      Cmd *cmd)
 {
@@ -465,7 +467,7 @@ static unsigned int restrict_command(CmdqvState *s, Queue *q, Vintf *v,
     }
 }
 
-/* Executes one command: an error code or 0 */
+/* Executes one command; returns an error code or 0 */
 static unsigned int execute(CmdqvState *s, Queue *q, Vintf *v, Cmd cmd)
 {
     uint32_t type = CMD_TYPE(&cmd);
@@ -544,7 +546,7 @@ static void kick(CmdqvState *s, Queue *q)
     }
 }
 
-/* The command queue of the SMMUv3 itself did a command */
+/* The SMMUv3's own command queue has executed a command */
 static void main_queue_done(Notifier *notifier, void *data)
 {
     CmdqvState *s = container_of(notifier, CmdqvState, cmd_done);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Test the model of CMDQ-V: that the kernel's driver puts commands into the
- * queues of VINTF 0, and then, by its registers in /dev/mem, what it makes of
- * those of its last VINTF, which no one else uses meanwhile.
+ * Tests of the model of CMDQ-V: first that the kernel's driver puts commands
+ * into the queues of VINTF 0. Then the program uses the registers in /dev/mem,
+ * and the last VINTF, which nobody else uses, to test how the model handles
+ * commands.
  *
  * Offsets from 0x8000 on are the model's own, see the head of cmdqv.c.
  */
@@ -97,7 +98,7 @@ static uint32_t get(FIXTURE_DATA(cmdqv) *self, unsigned int reg)
 	return *(volatile uint32_t *)(self->base + reg);
 }
 
-/* Wait until the register reads so; what it reads in the end */
+/* Wait until the register has this value; returns its last value */
 static uint32_t get_soon(FIXTURE_DATA(cmdqv) *self, unsigned int reg, uint32_t value)
 {
 	int i;
@@ -129,7 +130,7 @@ static void alloc(FIXTURE_DATA(cmdqv) *self, unsigned int slot, bool on)
 	put(self, ALLOC(self->first + slot), self->vintf << 15 | slot << 1 | on);
 }
 
-/* Slot 0 with @log2 commands' room in the page */
+/* Slot 0 with room for 2^@log2 commands in the page */
 static void start(FIXTURE_DATA(cmdqv) *self, unsigned int log2, uint32_t vintf_config)
 {
 	put(self, VINTF(self->vintf), vintf_config & ~EN);
@@ -145,7 +146,7 @@ static void command(FIXTURE_DATA(cmdqv) *self, unsigned int i, uint64_t word0, u
 	self->queue[i].word[1] = word1;
 }
 
-/* Leave the VINTF as a driver leaves it */
+/* Stop the VINTF as a driver does */
 static void stop(FIXTURE_DATA(cmdqv) *self)
 {
 	int slot;
@@ -222,7 +223,7 @@ FIXTURE_TEARDOWN(cmdqv)
 	stop(self);
 }
 
-/* First, what the kernel did since it booted */
+/* First what the kernel has done since it booted */
 TEST_F(cmdqv, driver)
 {
 	unsigned int q, executed = 0;
@@ -236,7 +237,9 @@ TEST_F(cmdqv, driver)
 		EXPECT_EQ(1, get(self, 0x10000 + 0x80 * q + QUEUE_STATUS));
 		EXPECT_EQ(0, get(self, 0x10000 + 0x80 * q + GERROR));
 		executed += get(self, EXECUTED(q));
-		/* None without a CMD_SYNC, and these without a signal */
+		/*
+		 * None without a CMD_SYNC, and all CMD_SYNCs without a signal
+		 */
 		if (get(self, EXECUTED(q)))
 			EXPECT_NE(0, get(self, OPCODE(q, SYNC)));
 	}
@@ -340,7 +343,10 @@ TEST_F(cmdqv, replace)
 	EXPECT_EQ(0, get(self, IRQS));
 }
 
-/* The command at @i is an error @code of that queue alone; a CMD_SYNC mends it */
+/*
+ * The command at @i raises error @code in that queue only; a CMD_SYNC in its
+ * place recovers
+ */
 static void expect_error(struct __test_metadata *_metadata, FIXTURE_DATA(cmdqv) *self,
 			 unsigned int i, unsigned int code)
 {
@@ -391,7 +397,7 @@ TEST_F(cmdqv, errors)
 	EXPECT_EQ(1, get(self, INJECTED));
 }
 
-/* With HYP_OWN the VINTF takes all, as the kernel's does */
+/* With HYP_OWN the VINTF accepts all commands, as the kernel's does */
 TEST_F(cmdqv, hyp_own)
 {
 	stop(self);
@@ -435,7 +441,7 @@ TEST_F(cmdqv, base)
 					   get(self, page0(self, 0, GERRORN)));
 		EXPECT_EQ(!bases[i].gerror, get(self, page0(self, 0, QUEUE_STATUS)));
 	}
-	/* Nothing is there to be fetched */
+	/* There is nothing to fetch */
 	stop(self);
 	put(self, RESET, 0);
 	put(self, VINTF(self->vintf), EN);
@@ -467,7 +473,7 @@ TEST_F(cmdqv, delays)
 	command(self, 1, SYNC, 0);
 	put(self, page0(self, 0, PROD), 2);
 	EXPECT_EQ(2, get_soon(self, page0(self, 0, CONS), 2));
-	/* Last, for the delay goes on after it is changed */
+	/* Last, because the delay continues after it is changed */
 	put(self, RUN_DELAY, MINUTE);
 	command(self, 2, SYNC, 0);
 	put(self, page0(self, 0, PROD), 3);
@@ -486,7 +492,7 @@ TEST_F(cmdqv, delays)
 	EXPECT_EQ(0, get(self, page0(self, 0, QUEUE_STATUS)));
 }
 
-/* Have the network driver map and unmap its rings on @cpu */
+/* Make the network driver map and unmap its rings on @cpu */
 static int host_commands(unsigned int cpu)
 {
 	struct ifreq ifr = { .ifr_name = "eth0" };
@@ -506,9 +512,9 @@ static int host_commands(unsigned int cpu)
 }
 
 /*
- * The kernel mends its own queue, here that of CPU 1, and that one goes on. The
- * thread that does it runs on CPU 0 like the interrupt: with the commands there
- * as well it would wait for the end of those who wait for it.
+ * The kernel recovers its own queue, here that of CPU 1, and the queue
+ * continues. The thread that does it runs on CPU 0 like the interrupt. If the
+ * commands ran there too it would wait for threads that wait for it.
  */
 TEST_F(cmdqv, repair)
 {
