@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Sourced by the scripts that compile: from here on all compilers go through ccache, as far as it is there. Its folder is
-# the user's own, by default ~/.cache/ccache, so it outlives build/ and serves every clone: paths count from the top of
-# the clone. Sources and headers do not change while a compiler runs, so those written just before are fine.
+# Sourced by the scripts that compile: runs all compilers through ccache, if it is installed. Its folder is the user's
+# own, by default ~/.cache/ccache, so it outlives build/ and serves every clone: paths are relative to the top of the
+# clone. Sources and headers do not change while a compiler runs, so ccache may use files that were just written.
 
 if [ -z "${CCACHE_BASEDIR-}" ]; then
 	CCACHE_BASEDIR=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Sourced by the scripts beside it: places, git, and how to read a step.
+# Sourced by the scripts in this folder: paths, git, and functions that read a step.
 
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -7,7 +7,7 @@ TREE=$ROOT/build/linux
 cd "$ROOT"
 mkdir -p build/log
 
-# Neither the caller's git settings nor an outer make may change a result.
+# Neither the caller's git settings nor an outer make may affect the result.
 unset MAKEFLAGS MFLAGS MAKELEVEL ${!GIT_@}
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 LC_ALL=C
 DATE='1735689600 +0000'
@@ -32,7 +32,7 @@ message() {
 }
 hook() { sed '1,/^---$/s/.*//' "$1"; }
 
-# Lines of `git ls-tree` on stdin -> a tree of just these files.
+# Turns lines of `git ls-tree` on stdin into a tree of these files.
 mktree() {
 	local index
 	index=$(mktemp -u "$TREE/.git/mktree.XXXXXX")

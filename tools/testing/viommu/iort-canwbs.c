@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Make an IORT say that PCI devices cannot get around the cache attributes
- * that the IOMMU gives their accesses (CANWBS), as the kernel wants to see it
- * before it nests a guest's stage 1 in a stage 2.
+ * Set CANWBS in an IORT: PCI devices cannot bypass the cache attributes that
+ * the IOMMU gives their accesses. The kernel requires that before it nests a
+ * guest's stage 1 in a stage 2.
  *
  *	iort-canwbs IN OUT
  *
- * OUT is IN with the flag set in each root complex node, the OEM revision one
- * higher, so that the kernel's ACPI table upgrade prefers it, and a new
- * checksum.
+ * OUT is IN with the flag set in each root complex node, a new checksum, and an
+ * OEM revision that is one higher, so that the kernel's ACPI table upgrade
+ * takes it.
  */
 #include <stdint.h>
 #include <stdio.h>

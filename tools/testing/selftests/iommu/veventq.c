@@ -2,7 +2,7 @@
 /*
  * Tests of the vEVENTQ object of iommufd, on its mock driver
  *
- * Who can have one, whose events it gets, and how it ends.
+ * Which vIOMMU can have one, whose events it gets, and its teardown.
  */
 #include <signal.h>
 #include <linux/limits.h>

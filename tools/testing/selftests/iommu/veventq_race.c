@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Races on a vEVENTQ: several readers, and events while queues come and go
+ * Races on a vEVENTQ: several readers, and events while queues are created and
+ * destroyed
  */
 #include "veventq_utils.h"
 

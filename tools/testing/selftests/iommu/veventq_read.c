@@ -2,8 +2,8 @@
 /*
  * Tests of reading a vEVENTQ
  *
- * A VMM must be able to tell what it was told and what it has missed: each
- * event is read once, in order, or its number is missing.
+ * A VMM must know which events it has read and which it has missed: it reads
+ * each event once and in order, or the event's number is missing.
  */
 #include <linux/limits.h>
 #include <sys/uio.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A vIOMMU with a vDEVICE and at most one vEVENTQ, and how to look at events */
+/*
+ * A vIOMMU with a vDEVICE and at most one vEVENTQ, and functions to check
+ * events
+ */
 #ifndef __SELFTEST_VEVENTQ_UTILS
 #define __SELFTEST_VEVENTQ_UTILS
 
@@ -180,7 +183,7 @@ static void nap(long ms)
 	nanosleep(&t, NULL);
 }
 
-/* 0 as soon as thread @tid sleeps, -ETIMEDOUT if it does not */
+/* Returns 0 as soon as thread @tid sleeps, or -ETIMEDOUT */
 static int wait_asleep(atomic_int *tid)
 {
 	char path[100], line[300];

@@ -2,7 +2,7 @@
 /*
  * Tests of waiting for events, and of readers that are stuck
  *
- * A VMM that reads badly or not at all troubles nobody else.
+ * A VMM that reads badly or not at all must not affect others.
  */
 #include <linux/userfaultfd.h>
 #include <sys/epoll.h>

@@ -2,7 +2,7 @@
 /*
  * Tests of the vIOMMU and vDEVICE objects of iommufd, on its mock driver
  *
- * Which object holds which, what attaches to what, and the order of a VMM's calls.
+ * References between objects, attachments, and the order of a VMM's calls.
  */
 #include "viommu_utils.h"
 

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Tests of the vIOMMU type that needs no driver: the core runs it
- */
+/* Tests of the vIOMMU type that the core manages without driver support */
 #include "viommu_utils.h"
 
 FIXTURE(default_type)

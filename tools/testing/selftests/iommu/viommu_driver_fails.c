@@ -2,7 +2,8 @@
 /*
  * Tests of vIOMMU ioctls with a driver that fails
  *
- * Its error is returned, and nothing is left of what it refused.
+ * The ioctls return the driver's error, and a refused object leaves nothing
+ * behind.
  */
 #include "viommu_utils.h"
 

@@ -203,7 +203,7 @@ TEST_F(wrong, destroy)
 	FAILS(ENOENT, destroy(self->fd, 0xffffffff));
 	FAILS(ENOENT, destroy(self->fd, self->w.id[OBJ_DEAD]));
 	FAILS(ENOENT, destroy(self->fd, self->w.id[OBJ_FREED]));
-	/* Two that are in use, and a device that another object owns */
+	/* Two objects in use, and a device that another object owns */
 	FAILS(EBUSY, destroy(self->fd, self->w.id[OBJ_VIOMMU]));
 	FAILS(EBUSY, destroy(self->fd, self->w.id[OBJ_S2]));
 	FAILS(EBUSY, destroy(self->fd, self->w.id[OBJ_DEV]));

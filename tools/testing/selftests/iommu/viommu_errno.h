@@ -159,13 +159,13 @@ static __u64 resolve(const __u64 *ids, __u64 value)
 }
 
 /**
- * struct command - A command that works, and that is to be made wrong
+ * struct command - A command that works, to be varied
  * @nr: The ioctl
  * @cmd: The structure
  * @size: Its size
- * @min: The smallest size that the kernel takes
- * @out_id: The member with the ID of the object that it makes, or NULL
- * @out_count: The member that says what is done, or NULL
+ * @min: The smallest size that the kernel accepts
+ * @out_id: The member with the ID of the object that it creates, or NULL
+ * @out_count: The member with the number of complete commands, or NULL
  */
 struct command {
 	unsigned int nr;

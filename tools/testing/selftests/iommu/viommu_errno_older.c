@@ -89,7 +89,7 @@ TEST_F(wrong, hwpt_alloc)
 		WRONG(cmd.data_uptr, ~0ULL, -EFAULT),
 		WRONG(cmd.data_uptr, MEM(NONE), -EFAULT),
 		WRONG(cmd.data_uptr, MEM(RO), 0),
-		/* Not looked at without its flag */
+		/* Ignored without its flag */
 		WRONG(cmd.fault_id, 0, 0),
 		WRONG(cmd.fault_id, 0xffffffff, 0),
 	};

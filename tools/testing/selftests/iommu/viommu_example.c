@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a VMM calls to give its guest an SMMUv3, in the order of a VM's life
+ * The calls of a VMM that gives its guest an SMMUv3, in the order of a VM's
+ * life
  *
  *	viommu_example /dev/vfio/devices/vfioN [MILLISECONDS]
  *
- * The device belongs to its vfio driver and is behind an SMMUv3 that can nest.
- * There is no guest: its stream table entries and commands are made up. With the
- * last of its entries in force the program waits, that long, for an event.
+ * The device is bound to its vfio driver and behind an SMMUv3 that can nest.
+ * There is no guest: the program makes up the guest's stream table entries and
+ * commands. With the last entry in force it waits for an event, at most that
+ * long.
  */
 #include <endian.h>
 #include <errno.h>

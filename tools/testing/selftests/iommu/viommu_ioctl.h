@@ -21,7 +21,7 @@ static inline int iommufd_ioctl(int fd, unsigned long nr, void *cmd)
 
 /*
  * The first @len bytes of @cmd with another @size. If that is larger, the bytes
- * beyond @len are 0 but for the last one, which is @tail.
+ * beyond @len are 0, except for the last one, which is @tail.
  */
 static inline int iommufd_resized(int fd, unsigned long nr, const void *cmd,
 				  size_t len, __u32 size, __u8 tail)
@@ -52,7 +52,7 @@ static inline int iommufd_ioas_alloc(int fd, __u32 *id)
 	return rc;
 }
 
-/* @flags beside that of a fixed IOVA */
+/* @flags in addition to that of a fixed IOVA */
 static inline int iommufd_ioas_map(int fd, __u32 ioas, __u32 flags,
 				   const void *memory, __u64 length, __u64 iova)
 {
@@ -191,7 +191,7 @@ static inline int iommufd_hw_queue_alloc(int fd, __u32 viommu, __u32 type,
 	return rc;
 }
 
-/* On return, also of a failure, @num is the number of commands that are complete */
+/* On return, even after a failure, @num is the number of complete commands */
 static inline int iommufd_invalidate(int fd, __u32 id, __u32 type,
 				     const void *cmds, __u32 entry_len,
 				     __u32 *num)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Races of the ioctls of vIOMMUs: for a bounded time everything at once, then
+ * Races of the ioctls of vIOMMUs: everything at once for a bounded time, then
  * nothing may be left
  */
 #include <pthread.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of the end of vIOMMUs: objects, devices and processes go in any order
+ * Tests of the teardown of vIOMMUs: objects, devices and processes disappear in
+ * any order
  */
 #include <signal.h>
 #include <sys/resource.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tests of vIOMMUs on the mock driver share: the ioctls with its types,
- * its own operations, and the proof that nothing is left behind. Functions return
- * 0 or -errno unless they say otherwise.
+ * Shared by the tests of vIOMMUs on the mock driver: ioctls with its types, its
+ * own operations, and checks that nothing is left behind. Functions return 0 or
+ * -errno unless stated otherwise.
  */
 #ifndef __SELFTEST_VIOMMU_UTILS
 #define __SELFTEST_VIOMMU_UTILS
@@ -27,7 +27,7 @@
 #include "viommu_ioctl.h"
 
 #define VIRT_ID 0x1234
-/* Of no object */
+/* No object has this ID */
 #define NO_ID 0x7ffffff0
 
 /* Each of these is one statement, also after an if */
@@ -53,7 +53,7 @@ static __attribute__((constructor)) void vm_memory_setup(void)
 		exit(KSFT_FAIL);
 }
 
-/* The shared wrappers that need no type of the mock, by shorter names */
+/* Shorter names for the shared wrappers that need no type of the mock */
 #define destroy(...) iommufd_destroy(__VA_ARGS__)
 #define ioas_alloc(...) iommufd_ioas_alloc(__VA_ARGS__)
 #define ioas_map(...) iommufd_ioas_map(__VA_ARGS__)

@@ -10,15 +10,15 @@ cd "$top"
 
 tests=0
 
-# skip NAME REASON: what could not be looked at. ../skips/CHECK lists what may be.
+# skip NAME REASON: a test that cannot run. ../skips/CHECK lists the allowed ones.
 skip()
 {
 	tests=$((tests + 1))
 	echo "ok $tests $1 # SKIP $2"
 }
 
-# result STATUS NAME [WHY]. Status 77, of tools/series/fetch and all that call it:
-# what is needed cannot be downloaded.
+# result STATUS NAME [WHY]. Status 77 comes from tools/series/fetch and its callers:
+# something cannot be downloaded.
 result()
 {
 	if [ "$1" = 77 ]; then
@@ -33,8 +33,8 @@ result()
 	fi
 }
 
-# attempt LOG COMMAND...: in a subshell of its own that ends at the first command
-# that fails, which it would not in a condition
+# attempt LOG COMMAND...: run in a subshell that ends at the first failing command,
+# which it would not do in a condition
 attempt()
 {
 	local log=$1
@@ -43,13 +43,13 @@ attempt()
 	wait $!
 }
 
-# lines ARGUMENT...: grep that may find nothing, but has to run
+# lines ARGUMENT...: grep that may find nothing, but must not fail
 lines()
 {
 	grep "$@" || [ $? = 1 ]
 }
 
-# progress WHAT: for who waits
+# progress WHAT: print the progress
 progress()
 {
 	printf '%s: %d s  %s\n' "${0##*/}" "$SECONDS" "$*" >&2
@@ -85,8 +85,8 @@ empty()
 	rm -f "$log"
 }
 
-# renumber PREFIX <FILE: TAP of a program, or of several, as results of this
-# check. Fails if it is not all that the plans promise, or nothing.
+# renumber PREFIX <FILE: turn the TAP of one or more programs into results of this
+# check. Fails if there are fewer results than the plans announce, or none.
 renumber()
 {
 	local line seen=0 promised=0

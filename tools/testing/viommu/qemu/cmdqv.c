@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A model of NVIDIA's Tegra241 CMDQ-V beside the emulated SMMUv3, for tests of
+ * A model of NVIDIA's Tegra241 CMDQ-V next to the emulated SMMUv3, for tests of
  * its drivers:
  *
  *     -M virt,iommu=smmuv3 -device tegra241-cmdqv
  *
- * It sits on the platform bus, in ACPI it is NVDA200C. It executes commands
- * with the SMMUv3's own code, under its lock, so they mean what they mean in
- * the command queue. Made of what drivers and lists say about the hardware:
- * that a driver agrees with it does not say that the hardware does. Commands
- * are run to the end inside the write that makes a queue run, unless delayed.
- * CONS is never written to memory, and the command filter registers of VINTFs
- * are absent.
+ * It is on the platform bus, with the ACPI ID NVDA200C. It executes commands
+ * with the SMMUv3's own code, under its lock, so they work as in the command
+ * queue. It is based on what drivers and mailing lists say about the hardware:
+ * a driver that works with the model need not work with the hardware. Commands
+ * execute inside the write that makes a queue run, unless delayed. CONS is
+ * never written to memory, and the command filter registers of VINTFs are
+ * absent.
  *
  * Properties of size: log2-vcmdqs (3), log2-vintfs (2), log2-sids (4), version
  * (1). Each VINTF gets VCMDQs as CMDQ_ALLOC says.
  *
- * Where it is not known what the hardware does, the model is strict; bits of
- * the property "policy" and of the register POLICY choose the other way, each
- * also a boolean property:
+ * Where the behaviour of the hardware is not known the model is strict. Bits of
+ * the property "policy" and of the register POLICY select the other behaviour;
+ * each is also a boolean property:
  *
  *   0  vmid-check       a VMID that is not the VINTF's is an error 1; else it
  *                       is replaced. Linux as a guest needs the latter.
@@ -39,16 +39,17 @@
  *  10  quiet            order violations are counted without a warning, for
  *                       tests of this model
  *
- * Order violations are what a driver must not do, of the kinds of enum order
- * below. Each gives a warning on standard error, "order violation", and counts.
+ * Order violations are things that a driver must not do, of the kinds of enum
+ * order below. Each prints a warning, "order violation", on standard error and
+ * is counted.
  *
  * The model's own registers, for test programs: 32 KiB at 0x8000 of the first
  * page, where the hardware has nothing. A program reaches them by mmap() of
  * /dev/mem; the device is NVDA200C:00 in /proc/iomem. 32 bits each, (w) can be
  * written. A queue number Q is global; 0xffff is the SMMUv3's own.
  *
- *   0x8000  0x51444d43, so that nobody takes other hardware for the model
- *   0x8004  (w) any value: all counters to 0, armed errors gone
+ *   0x8000  0x51444d43, to recognize the model
+ *   0x8004  (w) any value: resets all counters and disarms errors
  *   0x8008  (w) POLICY, bits as above
  *   0x800c  (w) STATUS_DELAY: microseconds from a CONFIG to its STATUS;
  *           0xffffffff is never
@@ -56,7 +57,7 @@
  *           2 queues, 3 when enabled, 4 when disabled; 31:16 the VINTF or
  *           queue, 0xffff is all. At first all. A change of the delay is for
  *           the next write of CONFIG
- *   0x8014  (w) RUN_DELAY: microseconds until a queue does what it is told to
+ *   0x8014  (w) RUN_DELAY: microseconds until a queue starts to execute
  *   0x8018  (w) INJECT: 7:0 error code, 31:16 queue. Code 3 appears at the next
  *           CMD_SYNC of the queue, others at the next command, which is not
  *           executed. 8 deferred: lost if the queue is disabled while the
@@ -69,11 +70,11 @@
  *   0x804c  commands refused by HYP_OWN=0
  *   0x8050  the last one's: 7:0 opcode, 31:16 queue
  *   0x8054  commands refused for a reserved bit
- *   0x8058  ATC_INVs that no SID_MATCH knew
+ *   0x8058  ATC_INVs without a SID_MATCH
  *   0x805c  CMD_SYNCs that asked for a signal
  *   0x8060  errors raised in queues
  *   0x8064  injected ones of these
- *   0x8068  deferred ones that a CMD_SYNC took away
+ *   0x8068  deferred ones that a CMD_SYNC removed
  *   0x806c  interrupts
  *   0x8070  accesses to slots without a queue
  *   0x8074  the last ATC_INV of HYP_OWN=0: its SID

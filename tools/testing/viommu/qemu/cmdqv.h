@@ -8,8 +8,9 @@
 #define TYPE_TEGRA241_CMDQV "tegra241-cmdqv"
 
 /*
- * Describe the device, if the machine has it, in the DSDT: bus begins at base
- * and with the interrupt irq, uid is the SMMUv3's identifier in the IORT.
+ * Describe the device in the DSDT, if the machine has it. base and irq are the
+ * first address and interrupt of the bus, uid is the SMMUv3's identifier in the
+ * IORT.
  */
 void cmdqv_add_acpi(Aml *scope, PlatformBusDevice *bus, hwaddr base,
                     uint32_t irq, unsigned int uid);
