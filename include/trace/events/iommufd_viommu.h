@@ -125,16 +125,34 @@ DEFINE_EVENT(iommufd_viommu_destroy, iommufd_veventq_destroy,
 
 /* Of a device to any page table, also as a replacement of another */
 TRACE_EVENT(iommufd_device_attach,
-	    TP_PROTO(struct device *dev, u32 pt, int ret),
-	    TP_ARGS(dev, pt, ret),
-	    TP_STRUCT__entry(__field(u32, pt)
+	    TP_PROTO(struct device *dev, u32 pasid, u32 pt, int ret),
+	    TP_ARGS(dev, pasid, pt, ret),
+	    TP_STRUCT__entry(__field(u32, pasid)
+			     __field(u32, pt)
 			     __field(int, ret)
 			     __string(dev, dev_name(dev))),
-	    TP_fast_assign(__entry->pt = pt;
+	    TP_fast_assign(__entry->pasid = pasid;
+			   __entry->pt = pt;
 			   __entry->ret = ret;
 			   __assign_str(dev);),
-	    TP_printk("dev=%s pt=%u ret=%d", __get_str(dev), __entry->pt,
-		      __entry->ret)
+	    TP_printk("dev=%s pasid=%u pt=%u ret=%d", __get_str(dev),
+		      __entry->pasid, __entry->pt, __entry->ret)
+);
+
+/* @ret: 0 if the VM has a queue for it, else the host logs it */
+TRACE_EVENT(iommufd_device_event,
+	    TP_PROTO(struct device *dev, u32 type, u32 pasid, int ret),
+	    TP_ARGS(dev, type, pasid, ret),
+	    TP_STRUCT__entry(__field(u32, type)
+			     __field(u32, pasid)
+			     __field(int, ret)
+			     __string(dev, dev_name(dev))),
+	    TP_fast_assign(__entry->type = type;
+			   __entry->pasid = pasid;
+			   __entry->ret = ret;
+			   __assign_str(dev);),
+	    TP_printk("dev=%s type=%#x pasid=%u ret=%d", __get_str(dev),
+		      __entry->type, __entry->pasid, __entry->ret)
 );
 
 /* @num commands were sent, the first @done of them are complete in hardware */

@@ -28,9 +28,18 @@ enum iommu_viommu_type {
 };
 
 /**
+ * enum iommu_viommu_alloc_flags - Flags of IOMMU_VIOMMU_ALLOC
+ * @IOMMU_VIOMMU_ALLOC_KVM_FD: kvm_fd names the VM
+ */
+enum iommu_viommu_alloc_flags {
+	IOMMU_VIOMMU_ALLOC_KVM_FD = 1U << 31,
+};
+
+/**
  * struct iommu_viommu_alloc - ioctl(IOMMU_VIOMMU_ALLOC)
- * @size: sizeof(struct iommu_viommu_alloc)
- * @flags: Must be 0
+ * @size: sizeof(struct iommu_viommu_alloc); 24, up to and with @out_viommu_id,
+ *        is enough for a type without data
+ * @flags: Combination of enum iommu_viommu_alloc_flags
  * @type: Type of the virtual IOMMU, one of enum iommu_viommu_type
  * @dev_id: A device behind the physical IOMMU
  * @hwpt_id: The nesting parent: a paging HWPT allocated with
@@ -39,6 +48,9 @@ enum iommu_viommu_type {
  * @data_len: Length of the type specific data
  * @__reserved: Must be 0
  * @data_uptr: User pointer to the type specific data
+ * @kvm_fd: File descriptor of the VM, with IOMMU_VIOMMU_ALLOC_KVM_FD. The virtual
+ *          IOMMU holds the file.
+ * @__reserved2: Must be 0
  *
  * Allocate a virtual IOMMU object: the part of one physical IOMMU that one VM
  * uses. It owns the identity that tags the VM's cache entries in hardware, and
@@ -52,11 +64,12 @@ enum iommu_viommu_type {
  * Errors in addition to the general ones:
  *
  * - EOPNOTSUPP: an unknown flag or type; type specific data for a type that
- *   takes none; or the IOMMU, the device or the firmware does not allow nested
+ *   takes none; a VM for a type that has no use for one; or the IOMMU, the device or the firmware does not allow nested
  *   translation. Another nesting parent does not help.
  * - EINVAL: @hwpt_id is not a nesting parent, or this physical IOMMU cannot use
  *   it (page table format, address size, coherence). A parent that is allocated
- *   for @dev_id works. Also missing or bad data for a type that takes data.
+ *   for @dev_id works. Also missing or short data for a type that takes data.
+ * - EBADF: @kvm_fd is not an open file.
  * - ENOSPC: the physical IOMMU has no free identity.
  * - EBUSY on IOMMU_DESTROY: the object has children (nested HWPTs, virtual
  *   devices, event queues or hardware queues), or its registers are mapped.
@@ -76,6 +89,8 @@ struct iommu_viommu_alloc {
 	__u32 data_len;
 	__u32 __reserved;
 	__aligned_u64 data_uptr;
+	__s32 kvm_fd;
+	__u32 __reserved2;
 };
 
 #define IOMMU_VIOMMU_ALLOC _IO(IOMMUFD_TYPE, IOMMUFD_CMD_VIOMMU_ALLOC)

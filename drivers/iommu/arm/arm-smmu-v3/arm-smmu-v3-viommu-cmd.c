@@ -346,9 +346,10 @@ static int arm_smmu_viommu_batch_sid(struct arm_smmu_viommu_batch *batch,
 	u32 vsid = FIELD_GET(CMDQ_CFGI_0_SID, cmd[0]);
 	struct iommufd_vdevice *vdev;
 	struct arm_smmu_vdevice *smmu_vdev;
+	unsigned long flags;
 
 	if (!batch->vsid_known || batch->vsid != vsid) {
-		iommufd_viommu_lock_vdevs(core);
+		flags = iommufd_viommu_lock_vdevs(core);
 		vdev = iommufd_viommu_find_vdevice(core, vsid);
 		if (vdev) {
 			smmu_vdev = container_of(vdev, struct arm_smmu_vdevice,
@@ -356,7 +357,7 @@ static int arm_smmu_viommu_batch_sid(struct arm_smmu_viommu_batch *batch,
 			batch->sid = smmu_vdev->sid;
 			batch->ats = READ_ONCE(smmu_vdev->master->ste_ats_enabled);
 		}
-		iommufd_viommu_unlock_vdevs(core);
+		iommufd_viommu_unlock_vdevs(core, flags);
 		batch->vsid_known = vdev;
 		batch->vsid = vsid;
 		if (!vdev)

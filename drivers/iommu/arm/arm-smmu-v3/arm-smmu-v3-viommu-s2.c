@@ -37,38 +37,54 @@ static void arm_smmu_s2_use_tlbi(struct arm_smmu_s2_use *use, u8 opcode)
 }
 
 /**
- * arm_smmu_s2_use_add() - Take a VMID for a stage 2 on an SMMU
+ * arm_smmu_vmid_alloc() - Take one of an SMMU's own VMIDs
+ * @smmu: The SMMU
+ *
+ * Return: the VMID, -ENOSPC if the SMMU has none left, -ENOMEM.
+ */
+int arm_smmu_vmid_alloc(struct arm_smmu_device *smmu)
+{
+	/* VMID 0 is that of STEs without a stage 2 */
+	return ida_alloc_range(&smmu->vmid_map, 1, (1 << smmu->vmid_bits) - 1,
+			       GFP_KERNEL);
+}
+
+/**
+ * arm_smmu_vmid_free() - Give a VMID back
+ * @smmu: The SMMU
+ * @vmid: The VMID, of no use any more
+ */
+void arm_smmu_vmid_free(struct arm_smmu_device *smmu, u16 vmid)
+{
+	ida_free(&smmu->vmid_map, vmid);
+}
+
+/**
+ * arm_smmu_s2_use_add() - Use a stage 2 on an SMMU under a VMID
  * @s2: The stage 2, a nesting parent that fits @smmu
  * @use: The use
  * @smmu: The SMMU
+ * @vmid: A VMID that nothing else on @smmu has, clean in the TLB
  * @nested: Stage 1 goes on top of it
- *
- * Return: 0, -ENOSPC if the SMMU has no VMID left, -ENOMEM.
  */
-int arm_smmu_s2_use_add(struct arm_smmu_domain *s2, struct arm_smmu_s2_use *use,
-			struct arm_smmu_device *smmu, bool nested)
+void arm_smmu_s2_use_add(struct arm_smmu_domain *s2,
+			 struct arm_smmu_s2_use *use,
+			 struct arm_smmu_device *smmu, u16 vmid, bool nested)
 {
-	int vmid;
-
-	/* VMID 0 is that of STEs without a stage 2 */
-	vmid = ida_alloc_range(&smmu->vmid_map, 1, (1 << smmu->vmid_bits) - 1,
-			       GFP_KERNEL);
-	if (vmid < 0)
-		return vmid;
-
 	use->smmu = smmu;
 	use->vmid = vmid;
 	use->nested = nested;
 	down_write(&s2->s2_uses_lock);
 	list_add_tail(&use->s2_elm, &s2->s2_uses);
 	up_write(&s2->s2_uses_lock);
-	return 0;
 }
 
 /**
- * arm_smmu_s2_use_del() - Give a VMID back
+ * arm_smmu_s2_use_del() - End a use of a stage 2
  * @s2: The stage 2
  * @use: A use of it whose VMID is in no STE any more
+ *
+ * On return the VMID is clean in the TLB.
  */
 void arm_smmu_s2_use_del(struct arm_smmu_domain *s2,
 			 struct arm_smmu_s2_use *use)
@@ -78,7 +94,6 @@ void arm_smmu_s2_use_del(struct arm_smmu_domain *s2,
 	up_write(&s2->s2_uses_lock);
 
 	arm_smmu_s2_use_tlbi(use, CMDQ_OP_TLBI_S12_VMALL);
-	ida_free(&use->smmu->vmid_map, use->vmid);
 }
 
 /**
@@ -135,7 +150,7 @@ static struct arm_smmu_s2_use *arm_smmu_s2_find(struct arm_smmu_domain *s2,
  * where memory runs out.
  *
  * Return: 0, -EINVAL if @s2 cannot be used there, -EBUSY if the device has
- * PASIDs of the host, or that of arm_smmu_s2_use_add().
+ * PASIDs of the host, or that of arm_smmu_vmid_alloc().
  */
 int arm_smmu_s2_join(struct arm_smmu_domain *s2, struct arm_smmu_master *master)
 {
@@ -158,10 +173,13 @@ int arm_smmu_s2_join(struct arm_smmu_domain *s2, struct arm_smmu_master *master)
 	use = kzalloc(sizeof(*use), GFP_KERNEL_ACCOUNT);
 	if (!use)
 		return -ENOMEM;
-	ret = arm_smmu_s2_use_add(s2, use, smmu, false);
-	if (ret)
+	ret = arm_smmu_vmid_alloc(smmu);
+	if (ret < 0) {
 		kfree(use);
-	return ret;
+		return ret;
+	}
+	arm_smmu_s2_use_add(s2, use, smmu, ret, false);
+	return 0;
 }
 
 /**
@@ -177,6 +195,7 @@ void arm_smmu_s2_free_uses(struct arm_smmu_domain *s2)
 
 	list_for_each_entry_safe(use, next, &s2->s2_uses, s2_elm) {
 		arm_smmu_s2_use_del(s2, use);
+		arm_smmu_vmid_free(use->smmu, use->vmid);
 		kfree(use);
 	}
 }

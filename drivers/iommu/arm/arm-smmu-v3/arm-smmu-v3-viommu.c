@@ -13,9 +13,8 @@
  *		nested domain and virtual device. STEs with the VMID exist only
  *		while a device is attached to a nested domain.
  * Locks:	arm_smmu_asid_lock orders attaches of all devices, as elsewhere in
- *		the driver; streams_mutex guards the way from a stream to the
- *		vIOMMU that its events go to. For changes of the stage 2 see
- *		arm-smmu-v3-viommu-s2.c.
+ *		the driver; streams_mutex keeps a master while its event is
+ *		reported. For changes of the stage 2 see arm-smmu-v3-viommu-s2.c.
  * Dies:	see the core; the VMID is flushed before it is given back.
  */
 #include <kunit/visibility.h>
@@ -67,9 +66,11 @@ static void arm_smmu_make_nested_domain_ste(struct arm_smmu_ste *target,
 	arm_smmu_make_nested_ste(target, &s2, nested->ste, force_s1stalld);
 }
 
-static bool arm_smmu_nested_translates(struct arm_smmu_nested_domain *nested)
+bool arm_smmu_viommu_nested_translates(struct iommu_domain *domain)
 {
-	return FIELD_GET(STRTAB_STE_0_CFG, le64_to_cpu(nested->ste[0])) ==
+	__le64 word0 = to_smmu_nested_domain(domain)->ste[0];
+
+	return FIELD_GET(STRTAB_STE_0_CFG, le64_to_cpu(word0)) ==
 	       STRTAB_STE_0_CFG_S1_TRANS;
 }
 
@@ -93,25 +94,11 @@ static int arm_smmu_attach_dev_nested(struct iommu_domain *domain,
 	if (arm_smmu_ssids_in_use(&master->cd_table))
 		return -EBUSY;
 
-	/*
-	 * Without one the guest could not invalidate what the device caches. A
-	 * domain that the core goes back to, after another one has failed, must
-	 * not fail as well: user space may have destroyed the virtual device.
-	 */
-	if (arm_smmu_nested_translates(nested) &&
-	    iommu_get_domain_for_dev(dev) != domain) {
-		ret = iommufd_viommu_virt_id(&viommu->core, dev, NULL);
-		if (ret)
-			return ret;
-	}
-
 	mutex_lock(&arm_smmu_asid_lock);
 	ret = arm_smmu_attach_prepare(&state, domain);
 	if (ret)
 		goto out_unlock;
 
-	/* The first event can come before the commit */
-	arm_smmu_master_set_viommu(master, domain);
 	arm_smmu_make_nested_domain_ste(&ste, master, nested,
 					state.ats_enabled);
 	arm_smmu_install_ste_for_dev(master, &ste);
@@ -169,28 +156,11 @@ arm_smmu_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
 
 /* Events */
 
-/**
- * arm_smmu_master_set_viommu() - Tell a master whose events it raises
- * @master: The master
- * @domain: The domain that it is, or is about to be, attached to
- *
- * The vIOMMU stays for as long as the nested domain is attached. An event that
- * is still in the SMMU's queue when its device has moved to another VM, and was
- * given a virtual device there, goes to that one.
- */
-void arm_smmu_master_set_viommu(struct arm_smmu_master *master,
-				struct iommu_domain *domain)
+static void arm_smmu_vevent_set_virt_id(void *payload, u64 virt_id)
 {
-	struct arm_smmu_viommu *viommu = NULL;
+	struct iommu_vevent_arm_smmuv3 *vevent = payload;
 
-	if (domain->type == IOMMU_DOMAIN_NESTED)
-		viommu = to_smmu_nested_domain(domain)->viommu;
-	if (READ_ONCE(master->viommu) == viommu)
-		return;
-
-	mutex_lock(&master->smmu->streams_mutex);
-	WRITE_ONCE(master->viommu, viommu);
-	mutex_unlock(&master->smmu->streams_mutex);
+	vevent->evt[0] |= cpu_to_le64(FIELD_PREP(EVTQ_0_SID, virt_id));
 }
 
 /**
@@ -204,30 +174,24 @@ void arm_smmu_master_set_viommu(struct arm_smmu_master *master,
 int arm_smmu_viommu_handle_evt(struct arm_smmu_device *smmu, const u64 *evt)
 {
 	struct iommu_vevent_arm_smmuv3 vevent;
-	struct arm_smmu_viommu *viommu;
+	const struct iommufd_device_event event = {
+		.type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+		/* The PASIDs of a nested domain are all the guest's */
+		.pasid = IOMMU_NO_PASID,
+		.payload = &vevent,
+		.len = sizeof(vevent),
+		.set_virt_id = arm_smmu_vevent_set_virt_id,
+	};
 	struct arm_smmu_master *master;
-	u64 vsid;
-	int ret;
+	int ret = -ENOENT;
 
 	if (!arm_smmu_event_to_guest(evt, vevent.evt))
 		return -EOPNOTSUPP;
 
 	mutex_lock(&smmu->streams_mutex);
-	ret = -EOPNOTSUPP;
 	master = arm_smmu_find_master(smmu, FIELD_GET(EVTQ_0_SID, evt[0]));
-	if (!master || !master->viommu)
-		goto out_unlock;
-
-	viommu = master->viommu;
-	ret = iommufd_viommu_virt_id(&viommu->core, master->dev, &vsid);
-	if (ret)
-		goto out_unlock;
-
-	vevent.evt[0] |= cpu_to_le64(FIELD_PREP(EVTQ_0_SID, vsid));
-	ret = iommufd_viommu_report_event(&viommu->core,
-					  IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
-					  &vevent, sizeof(vevent));
-out_unlock:
+	if (master)
+		ret = iommufd_device_report_event(master->dev, &event);
 	mutex_unlock(&smmu->streams_mutex);
 	return ret;
 }
@@ -305,8 +269,6 @@ int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
 	int ret;
 
-	if (user_data)
-		return -EOPNOTSUPP;
 	/* Another nesting parent, made for this device, would do in each case */
 	if (!arm_smmu_s2_fits(s2_parent, master->smmu) ||
 	    !arm_smmu_nesting_coherent(master, s2_parent))
@@ -315,9 +277,10 @@ int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	    !arm_smmu_master_canwbs(master))
 		return -EINVAL;
 
-	ret = arm_smmu_s2_use_add(s2_parent, &viommu->use, master->smmu, true);
-	if (ret)
+	ret = arm_smmu_vmid_alloc(master->smmu);
+	if (ret < 0)
 		return ret;
+	arm_smmu_s2_use_add(s2_parent, &viommu->use, master->smmu, ret, true);
 
 	viommu->s2_parent = s2_parent;
 	arm_smmu_viommu_init_caps(viommu);
@@ -329,6 +292,7 @@ void arm_smmu_viommu_release(struct iommufd_viommu *core)
 	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
 
 	arm_smmu_s2_use_del(viommu->s2_parent, &viommu->use);
+	arm_smmu_vmid_free(viommu->use.smmu, viommu->use.vmid);
 }
 
 int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
@@ -356,14 +320,17 @@ static const struct iommufd_veventq_type arm_smmu_veventq_types[] = {
 
 const struct iommufd_viommu_ops arm_smmu_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
-	.viommu_size = sizeof(struct arm_smmu_viommu),
-	.vdevice_size = sizeof(struct arm_smmu_vdevice),
+	.viommu_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_viommu, core,
+					  struct iommufd_viommu),
+	.vdevice_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_vdevice, core,
+					   struct iommufd_vdevice),
 	.veventq_types = arm_smmu_veventq_types,
 	.supported = arm_smmu_viommu_supported,
 	.offered = arm_smmu_viommu_offered,
 	.init = arm_smmu_viommu_init,
 	.release = arm_smmu_viommu_release,
 	.alloc_nested = arm_smmu_viommu_alloc_nested,
+	.nested_translates = arm_smmu_viommu_nested_translates,
 	.cache_invalidate = arm_smmu_viommu_cache_invalidate,
 	.vdevice_init = arm_smmu_viommu_vdevice_init,
 };

@@ -120,12 +120,16 @@ void arm_smmu_viommu_release(struct iommufd_viommu *core);
 struct iommu_domain *
 arm_smmu_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
 			     u32 flags, const struct iommu_user_data *user_data);
+bool arm_smmu_viommu_nested_translates(struct iommu_domain *domain);
 int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 				     struct iommu_user_data_array *array);
 int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core);
 
-int arm_smmu_s2_use_add(struct arm_smmu_domain *s2, struct arm_smmu_s2_use *use,
-			struct arm_smmu_device *smmu, bool nested);
+int arm_smmu_vmid_alloc(struct arm_smmu_device *smmu);
+void arm_smmu_vmid_free(struct arm_smmu_device *smmu, u16 vmid);
+void arm_smmu_s2_use_add(struct arm_smmu_domain *s2,
+			 struct arm_smmu_s2_use *use,
+			 struct arm_smmu_device *smmu, u16 vmid, bool nested);
 void arm_smmu_s2_use_del(struct arm_smmu_domain *s2,
 			 struct arm_smmu_s2_use *use);
 bool arm_smmu_s2_fits(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu);

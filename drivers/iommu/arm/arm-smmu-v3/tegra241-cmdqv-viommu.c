@@ -86,8 +86,6 @@ static int tegra241_hw_queue_check(struct iommufd_viommu *core, u32 type,
 	u32 cmdqs = FIELD_GET(IDR1_CMDQS,
 			      readl_relaxed(cmdqv->smmu.base + ARM_SMMU_IDR1));
 
-	if (type != IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV)
-		return -EOPNOTSUPP;
 	if (index >= cmdqv->num_lvcmdqs_per_vintf)
 		return -EINVAL;
 	if (!is_power_of_2(length) || length < VCMDQ_MIN_LENGTH ||
@@ -399,9 +397,6 @@ static int tegra241_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	struct iommu_viommu_tegra241_cmdqv data;
 	int ret;
 
-	if (!user_data || user_data->len != sizeof(data))
-		return -EINVAL;
-
 	ret = arm_smmu_viommu_init(core, dev, NULL);
 	if (ret)
 		return ret;
@@ -416,10 +411,9 @@ static int tegra241_viommu_init(struct iommufd_viommu *core, struct device *dev,
 
 	data.out_vintf_mmap_offset = core->mmap_offset;
 	data.out_vintf_mmap_length = core->mmio_length;
-	if (copy_to_user(user_data->uptr, &data, sizeof(data))) {
-		ret = -EFAULT;
+	ret = iommufd_copy_data_to_user(user_data, &data, sizeof(data));
+	if (ret)
 		goto err_stop;
-	}
 	return 0;
 
 err_stop:
@@ -444,18 +438,31 @@ static const struct iommufd_veventq_type tegra241_veventq_types[] = {
 	{ }
 };
 
+static const struct iommufd_hw_queue_type tegra241_hw_queue_types[] = {
+	{
+		.type = IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV,
+		.size = sizeof(struct iommufd_hw_queue),
+		.ordered = true,
+		.contiguous = true,
+	},
+	{ }
+};
+
 const struct iommufd_viommu_ops tegra241_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
-	.viommu_size = sizeof(struct tegra241_viommu),
-	.vdevice_size = sizeof(struct tegra241_vdevice),
-	.hw_queue_size = sizeof(struct iommufd_hw_queue),
+	.viommu_size = IOMMUFD_EMBED_SIZE(struct tegra241_viommu, smmu.core,
+					  struct iommufd_viommu),
+	.vdevice_size = IOMMUFD_EMBED_SIZE(struct tegra241_vdevice, smmu.core,
+					   struct iommufd_vdevice),
+	.data_len = sizeof(struct iommu_viommu_tegra241_cmdqv),
+	.hw_queue_types = tegra241_hw_queue_types,
 	.veventq_types = tegra241_veventq_types,
-	.hw_queues_ordered = true,
 	.supported = tegra241_viommu_supported,
 	.offered = tegra241_viommu_offered,
 	.init = tegra241_viommu_init,
 	.release = tegra241_viommu_release,
 	.alloc_nested = arm_smmu_viommu_alloc_nested,
+	.nested_translates = arm_smmu_viommu_nested_translates,
 	.cache_invalidate = arm_smmu_viommu_cache_invalidate,
 	.vdevice_init = tegra241_vdevice_init,
 	.vdevice_release = tegra241_vdevice_release,

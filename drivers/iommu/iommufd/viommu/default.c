@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * IOMMU_VIOMMU_TYPE_DEFAULT: the vIOMMU type that needs no driver
+ * IOMMU_VIOMMU_TYPE_DEFAULT: the vIOMMU type that needs no operations of a driver
  *
- * Any device has it that the driver allocates a nesting parent for, unless the
- * driver lists types of its own and this one not among them. The core keeps the
- * virtual devices and serves the lookups; nested HWPTs come from the operation
- * that allocates them without a vIOMMU, and are invalidated as those are. There
- * is no state but the core's own.
+ * Available on every IOMMU that can nest, unless its driver opts out. The core
+ * keeps the virtual devices and serves the lookups; nested HWPTs come from the
+ * operation that allocates them without a vIOMMU, and are invalidated as those
+ * are. There is no state but the core's own.
  */
 #include <linux/iommu.h>
 #include <linux/limits.h>
@@ -15,41 +14,25 @@
 #include "../../iommu-priv.h"
 #include "private.h"
 
-/* Only the driver knows whether the hardware nests, and tells it by a parent */
-static struct iommu_domain *iommufd_viommu_default_parent(struct device *dev)
-{
-	const struct iommu_ops *ops = dev_iommu_ops(dev);
-
-	if (!ops->domain_alloc_user)
-		return ERR_PTR(-EOPNOTSUPP);
-	return ops->domain_alloc_user(dev, IOMMU_HWPT_ALLOC_NEST_PARENT, NULL,
-				      NULL);
-}
-
 static int iommufd_viommu_default_supported(struct device *dev)
 {
-	struct iommu_domain *domain = iommufd_viommu_default_parent(dev);
-
-	if (IS_ERR(domain))
-		return PTR_ERR(domain);
-	iommu_domain_free(domain);
-	return 0;
+	return dev_iommu_ops(dev)->domain_alloc_user ? 0 : -EOPNOTSUPP;
 }
 
 /*
  * The parent may be made for another IOMMU of the driver. An attach would find
- * out, but the VMM is told now that it has to make one for this.
+ * out, but the VMM is told now that it has to make one for this: compare it with
+ * the one that this device would get.
  */
 static int iommufd_viommu_default_init(struct iommufd_viommu *viommu,
 				       struct device *dev,
 				       const struct iommu_user_data *user_data)
 {
+	const struct iommu_ops *ops = dev_iommu_ops(dev);
 	const struct iommu_domain *parent = viommu->parent;
 	struct iommu_domain *fit;
 	int rc = 0;
 
-	if (user_data)
-		return -EOPNOTSUPP;
 	if (to_viommu_obj(viommu)->hwpt->enforce_cache_coherency &&
 	    !device_iommu_capable(dev, IOMMU_CAP_ENFORCE_CACHE_COHERENCY))
 		return -EINVAL;
@@ -57,7 +40,8 @@ static int iommufd_viommu_default_init(struct iommufd_viommu *viommu,
 	    !device_iommu_capable(dev, IOMMU_CAP_DIRTY_TRACKING))
 		return -EINVAL;
 
-	fit = iommufd_viommu_default_parent(dev);
+	fit = ops->domain_alloc_user(dev, IOMMU_HWPT_ALLOC_NEST_PARENT, NULL,
+				     NULL);
 	if (IS_ERR(fit))
 		return PTR_ERR(fit);
 	if (parent->geometry.aperture_end > fit->geometry.aperture_end ||

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The HW queue object: guest memory that hardware reads as a queue of the guest
+ * The HW queue object: guest memory that hardware accesses as a queue of the guest
  *
  * Owns:	the pin of its memory, what the driver hangs on it, a user of the
  *		vIOMMU, and if the type is ordered a user of the queue with the
@@ -24,22 +24,27 @@
 static struct iommufd_hw_queue_obj *
 iommufd_hw_queue_find(struct iommufd_viommu_obj *viommu_obj, u32 type, u32 index)
 {
-	struct iommufd_hw_queue_obj *qobj;
+	struct iommufd_hw_queue_obj *queue_obj;
 
 	lockdep_assert_held(&viommu_obj->hw_queues_lock);
 
-	list_for_each_entry(qobj, &viommu_obj->hw_queues, item)
-		if (qobj->queue.type == type && qobj->queue.index == index)
-			return qobj;
+	list_for_each_entry(queue_obj, &viommu_obj->hw_queues, item)
+		if (queue_obj->queue.type == type && queue_obj->queue.index == index)
+			return queue_obj;
 	return NULL;
 }
 
-/* The hardware did not let go of the memory, so it is never used again */
+/*
+ * The hardware did not let go of the memory, so it is never used again. A queue
+ * that is accessed through the stage 2 loses its memory with that.
+ */
 static void iommufd_hw_queue_lose_pages(struct iommufd_hw_queue *queue)
 {
 	unsigned long pfn = PHYS_PFN(queue->base);
 	unsigned long last = PHYS_PFN(queue->base + queue->length - 1);
 
+	if (!queue->base)
+		return;
 	pr_err("a hardware queue of %zu bytes at %pap did not stop, its memory is lost\n",
 	       queue->length, &queue->base);
 	for (; pfn <= last; pfn++)
@@ -48,45 +53,45 @@ static void iommufd_hw_queue_lose_pages(struct iommufd_hw_queue *queue)
 
 void iommufd_hw_queue_destroy(struct iommufd_object *obj)
 {
-	struct iommufd_hw_queue_obj *qobj =
+	struct iommufd_hw_queue_obj *queue_obj =
 		container_of(obj, struct iommufd_hw_queue_obj, obj);
-	struct iommufd_hw_queue *queue = &qobj->queue;
+	struct iommufd_hw_queue *queue = &queue_obj->queue;
 	struct iommufd_viommu_obj *viommu_obj = to_viommu_obj(queue->viommu);
 
 	trace_iommufd_hw_queue_destroy(obj->id, viommu_obj->obj.id);
 	mutex_lock(&viommu_obj->hw_queues_lock);
 	if (queue->viommu->ops->hw_queue_release(queue))
 		iommufd_hw_queue_lose_pages(queue);
-	list_del(&qobj->item);
+	list_del(&queue_obj->item);
 	mutex_unlock(&viommu_obj->hw_queues_lock);
 
-	iommufd_unpin_contig(&viommu_obj->hwpt->ioas->iopt, qobj->iova,
-			     queue->length);
-	if (qobj->lower)
-		refcount_dec(&qobj->lower->obj.users);
+	iommufd_unpin_range(&viommu_obj->hwpt->ioas->iopt, queue->iova,
+			    queue->length);
+	if (queue_obj->lower)
+		refcount_dec(&queue_obj->lower->obj.users);
 	refcount_dec(&viommu_obj->obj.users);
 }
 
 /* Takes a user of the queue below, if there has to be one */
-static int iommufd_hw_queue_depend(struct iommufd_hw_queue_obj *qobj)
+static int iommufd_hw_queue_depend(struct iommufd_hw_queue_obj *queue_obj)
 {
-	struct iommufd_hw_queue *queue = &qobj->queue;
+	struct iommufd_hw_queue *queue = &queue_obj->queue;
 	struct iommufd_viommu_obj *viommu_obj = to_viommu_obj(queue->viommu);
 
-	if (!queue->viommu->ops->hw_queues_ordered || !queue->index)
+	if (!queue_obj->type->ordered || !queue->index)
 		return 0;
 
-	qobj->lower = iommufd_hw_queue_find(viommu_obj, queue->type,
+	queue_obj->lower = iommufd_hw_queue_find(viommu_obj, queue->type,
 					    queue->index - 1);
 	/* It may be on its way out, and wait for hw_queues_lock */
-	if (qobj->lower && !refcount_inc_not_zero(&qobj->lower->obj.users))
-		qobj->lower = NULL;
-	return qobj->lower ? 0 : -EIO;
+	if (queue_obj->lower && !refcount_inc_not_zero(&queue_obj->lower->obj.users))
+		queue_obj->lower = NULL;
+	return queue_obj->lower ? 0 : -EIO;
 }
 
-static int iommufd_hw_queue_start(struct iommufd_hw_queue_obj *qobj)
+static int iommufd_hw_queue_start(struct iommufd_hw_queue_obj *queue_obj)
 {
-	struct iommufd_hw_queue *queue = &qobj->queue;
+	struct iommufd_hw_queue *queue = &queue_obj->queue;
 	struct iommufd_viommu_obj *viommu_obj = to_viommu_obj(queue->viommu);
 	struct io_pagetable *iopt = &viommu_obj->hwpt->ioas->iopt;
 	int rc;
@@ -95,28 +100,41 @@ static int iommufd_hw_queue_start(struct iommufd_hw_queue_obj *qobj)
 
 	if (iommufd_hw_queue_find(viommu_obj, queue->type, queue->index))
 		return -EEXIST;
-	rc = iommufd_hw_queue_depend(qobj);
+	rc = iommufd_hw_queue_depend(queue_obj);
 	if (rc)
 		return rc;
-	rc = iommufd_pin_contig(iopt, qobj->iova, queue->length, &queue->base);
+	rc = iommufd_pin_range(iopt, queue->iova, queue->length,
+			       queue_obj->type->written,
+			       queue_obj->type->contiguous ? &queue->base : NULL);
 	if (rc)
 		goto err_lower;
 	rc = queue->viommu->ops->hw_queue_init(queue);
 	if (rc)
 		goto err_unpin;
 
-	list_add(&qobj->item, &viommu_obj->hw_queues);
+	list_add(&queue_obj->item, &viommu_obj->hw_queues);
 	refcount_inc(&viommu_obj->obj.users);
-	trace_iommufd_hw_queue_alloc(qobj->obj.id, viommu_obj->obj.id,
+	trace_iommufd_hw_queue_alloc(queue_obj->obj.id, viommu_obj->obj.id,
 				     queue->type, queue->index);
 	return 0;
 
 err_unpin:
-	iommufd_unpin_contig(iopt, qobj->iova, queue->length);
+	iommufd_unpin_range(iopt, queue->iova, queue->length);
 err_lower:
-	if (qobj->lower)
-		refcount_dec(&qobj->lower->obj.users);
+	if (queue_obj->lower)
+		refcount_dec(&queue_obj->lower->obj.users);
 	return rc;
+}
+
+static const struct iommufd_hw_queue_type *
+iommufd_hw_queue_find_type(const struct iommufd_viommu_ops *ops, u32 type)
+{
+	const struct iommufd_hw_queue_type *t = ops->hw_queue_types;
+
+	for (; t && t->size; t++)
+		if (t->type == type)
+			return t;
+	return NULL;
 }
 
 /* What no driver could take is refused before memory is spent on it */
@@ -128,12 +146,14 @@ iommufd_hw_queue_create(struct iommufd_ctx *ictx,
 	const size_t size = offsetof(struct iommufd_hw_queue_obj, queue);
 	struct iommufd_viommu *viommu = &viommu_obj->viommu;
 	const struct iommufd_viommu_ops *ops = viommu->ops;
-	struct iommufd_hw_queue_obj *qobj;
+	const struct iommufd_hw_queue_type *type;
+	struct iommufd_hw_queue_obj *queue_obj;
 	struct iommufd_object *obj;
 	u64 last;
 	int rc;
 
-	if (!ops->hw_queue_init)
+	type = iommufd_hw_queue_find_type(ops, cmd->type);
+	if (!type)
 		return ERR_PTR(-EOPNOTSUPP);
 	if (!cmd->length)
 		return ERR_PTR(-EINVAL);
@@ -144,24 +164,25 @@ iommufd_hw_queue_create(struct iommufd_ctx *ictx,
 	if (rc)
 		return ERR_PTR(rc);
 
-	obj = _iommufd_object_alloc(ictx, size + ops->hw_queue_size,
+	obj = _iommufd_object_alloc(ictx, size + type->size,
 				    IOMMUFD_OBJ_HW_QUEUE);
 	if (IS_ERR(obj))
 		return ERR_CAST(obj);
-	qobj = container_of(obj, struct iommufd_hw_queue_obj, obj);
-	qobj->iova = cmd->nesting_parent_iova;
-	qobj->queue.viommu = viommu;
-	qobj->queue.type = cmd->type;
-	qobj->queue.index = cmd->index;
-	qobj->queue.length = cmd->length;
-	return qobj;
+	queue_obj = container_of(obj, struct iommufd_hw_queue_obj, obj);
+	queue_obj->type = type;
+	queue_obj->queue.viommu = viommu;
+	queue_obj->queue.iova = cmd->nesting_parent_iova;
+	queue_obj->queue.type = cmd->type;
+	queue_obj->queue.index = cmd->index;
+	queue_obj->queue.length = cmd->length;
+	return queue_obj;
 }
 
 int iommufd_hw_queue_alloc_ioctl(struct iommufd_ucmd *ucmd)
 {
 	struct iommu_hw_queue_alloc *cmd = ucmd->cmd;
 	struct iommufd_viommu_obj *viommu_obj;
-	struct iommufd_hw_queue_obj *qobj;
+	struct iommufd_hw_queue_obj *queue_obj;
 	int rc;
 
 	if (cmd->flags || cmd->type == IOMMU_HW_QUEUE_TYPE_DEFAULT)
@@ -171,27 +192,27 @@ int iommufd_hw_queue_alloc_ioctl(struct iommufd_ucmd *ucmd)
 	if (IS_ERR(viommu_obj))
 		return PTR_ERR(viommu_obj);
 
-	qobj = iommufd_hw_queue_create(ucmd->ictx, viommu_obj, cmd);
-	if (IS_ERR(qobj)) {
-		rc = PTR_ERR(qobj);
+	queue_obj = iommufd_hw_queue_create(ucmd->ictx, viommu_obj, cmd);
+	if (IS_ERR(queue_obj)) {
+		rc = PTR_ERR(queue_obj);
 		goto out_put_viommu;
 	}
 
-	cmd->out_hw_queue_id = qobj->obj.id;
+	cmd->out_hw_queue_id = queue_obj->obj.id;
 	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
 	if (rc)
 		goto out_abort;
 
 	/* A queue can be depended on once it has started: nothing fails then */
 	mutex_lock(&viommu_obj->hw_queues_lock);
-	rc = iommufd_hw_queue_start(qobj);
+	rc = iommufd_hw_queue_start(queue_obj);
 	if (!rc)
-		iommufd_object_finalize(ucmd->ictx, &qobj->obj);
+		iommufd_object_finalize(ucmd->ictx, &queue_obj->obj);
 	mutex_unlock(&viommu_obj->hw_queues_lock);
 
 out_abort:
 	if (rc)
-		iommufd_object_abort(ucmd->ictx, &qobj->obj);
+		iommufd_object_abort(ucmd->ictx, &queue_obj->obj);
 
 out_put_viommu:
 	iommufd_put_object(ucmd->ictx, &viommu_obj->obj);

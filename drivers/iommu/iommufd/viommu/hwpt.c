@@ -3,8 +3,9 @@
  * Nested HWPTs that are part of a vIOMMU
  *
  * The object is the nested HWPT of iommufd. It holds a user of the vIOMMU
- * instead of one of the nesting parent, which the vIOMMU holds; all else, its
- * attachments, faults and destruction, is that of any nested HWPT.
+ * instead of one of the nesting parent, which the vIOMMU holds. It is attached,
+ * faults and is destroyed like any nested HWPT; in addition the vIOMMU has a say
+ * in which devices it is attached to, and gets their events.
  */
 #include <linux/iommu.h>
 #include <trace/events/iommufd_viommu.h>
@@ -29,9 +30,9 @@ iommufd_viommu_hwpt_alloc(struct iommufd_ctx *ictx, struct iommufd_object *obj,
 			  struct iommufd_device *idev, u32 flags,
 			  const struct iommu_user_data *user_data)
 {
-	struct iommufd_viommu_obj *vobj =
+	struct iommufd_viommu_obj *viommu_obj =
 		container_of(obj, struct iommufd_viommu_obj, obj);
-	struct iommufd_viommu *viommu = &vobj->viommu;
+	struct iommufd_viommu *viommu = &viommu_obj->viommu;
 	struct iommufd_hwpt_nested *hwpt_nested;
 	struct iommu_domain *domain;
 
@@ -55,7 +56,7 @@ iommufd_viommu_hwpt_alloc(struct iommufd_ctx *ictx, struct iommufd_object *obj,
 	domain->nest_parent = viommu->parent;
 
 	hwpt_nested->common.domain = domain;
-	hwpt_nested->parent = vobj->hwpt;
+	hwpt_nested->parent = viommu_obj->hwpt;
 	hwpt_nested->viommu = obj;
 	refcount_inc(&obj->users);
 
@@ -80,14 +81,124 @@ void iommufd_viommu_hwpt_destroy(struct iommufd_hwpt_nested *hwpt_nested)
 	refcount_dec(&hwpt_nested->viommu->users);
 }
 
+/* Attachments: the calls of ../device.c, all with the group lock held */
+
+static struct iommufd_viommu_obj *
+iommufd_hwpt_viommu(struct iommufd_hw_pagetable *hwpt)
+{
+	struct iommufd_hwpt_nested *hwpt_nested;
+
+	if (!hwpt || hwpt->obj.type != IOMMUFD_OBJ_HWPT_NESTED)
+		return NULL;
+	hwpt_nested = container_of(hwpt, struct iommufd_hwpt_nested, common);
+	if (!hwpt_nested->viommu)
+		return NULL;
+	return container_of(hwpt_nested->viommu, struct iommufd_viommu_obj, obj);
+}
+
+/**
+ * iommufd_viommu_attach_check() - May a device be attached to a HWPT?
+ * @idev: The device; the caller holds the lock of its group
+ * @hwpt: The HWPT
+ *
+ * A guest invalidates what a device caches of its stage 1 by the virtual ID, so
+ * without one no such HWPT. This is about devices that are bound to iommufd:
+ * the bridges of a group raise no DMA of their own and follow its devices.
+ *
+ * Return: 0, or -ENOENT if the device lacks the virtual device that it needs.
+ */
+int iommufd_viommu_attach_check(struct iommufd_device *idev,
+				struct iommufd_hw_pagetable *hwpt)
+{
+	struct iommufd_viommu_obj *viommu_obj = iommufd_hwpt_viommu(hwpt);
+	const struct iommufd_viommu_ops *ops;
+
+	lockdep_assert_held(&idev->igroup->lock);
+
+	if (!viommu_obj)
+		return 0;
+	ops = viommu_obj->viommu.ops;
+	if (!ops->nested_translates || !ops->nested_translates(hwpt->domain))
+		return 0;
+	if (!idev->vdev || idev->vdev->vdev.viommu != &viommu_obj->viommu)
+		return -ENOENT;
+	return 0;
+}
+
+/**
+ * iommufd_viommu_attach_group_check() - May a group be attached to a HWPT?
+ * @igroup: The group; the caller holds its lock
+ * @hwpt: The HWPT
+ *
+ * Return: as iommufd_viommu_attach_check(), of each attached device.
+ */
+int iommufd_viommu_attach_group_check(struct iommufd_group *igroup,
+				      struct iommufd_hw_pagetable *hwpt)
+{
+	struct iommufd_device *cur;
+	int rc;
+
+	lockdep_assert_held(&igroup->lock);
+
+	list_for_each_entry(cur, &igroup->device_list, group_item) {
+		rc = iommufd_viommu_attach_check(cur, hwpt);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/**
+ * iommufd_viommu_set_attached() - Route the events of a device
+ * @idev: The device; the caller holds the lock of its group
+ * @hwpt: What the device is, or is about to be, attached to; NULL for nothing
+ *
+ * Call it before an attach and a replace, since the first event can come before
+ * they return, to be undone if they fail; and after a detach.
+ */
+void iommufd_viommu_set_attached(struct iommufd_device *idev,
+				 struct iommufd_hw_pagetable *hwpt)
+{
+	struct iommufd_viommu_obj *viommu_obj = iommufd_hwpt_viommu(hwpt);
+	struct dev_iommu *dev_iommu = idev->dev->iommu;
+	struct iommufd_viommu *viommu = NULL;
+
+	lockdep_assert_held(&idev->igroup->lock);
+
+	if (viommu_obj)
+		viommu = &viommu_obj->viommu;
+	if (dev_iommu->viommu == viommu)
+		return;
+	spin_lock_irq(&dev_iommu->viommu_lock);
+	dev_iommu->viommu = viommu;
+	spin_unlock_irq(&dev_iommu->viommu_lock);
+}
+
+/**
+ * iommufd_viommu_set_group_attached() - Route the events of a group
+ * @igroup: The group; the caller holds its lock
+ * @hwpt: As for iommufd_viommu_set_attached()
+ */
+void iommufd_viommu_set_group_attached(struct iommufd_group *igroup,
+				       struct iommufd_hw_pagetable *hwpt)
+{
+	struct iommufd_device *cur;
+
+	lockdep_assert_held(&igroup->lock);
+
+	list_for_each_entry(cur, &igroup->device_list, group_item)
+		iommufd_viommu_set_attached(cur, hwpt);
+}
+
 /**
  * __iommufd_viommu_trace_attach() - Trace the attach of a device
  * @idev: The device
+ * @pasid: Its PASID, IOMMU_NO_PASID for the device itself
  * @pt_id: What it was, or should have been, attached to
  * @ret: 0 or why it was not
  */
-void __iommufd_viommu_trace_attach(struct iommufd_device *idev, u32 pt_id,
-				   int ret)
+void __iommufd_viommu_trace_attach(struct iommufd_device *idev, ioasid_t pasid,
+				   u32 pt_id, int ret)
 {
-	trace_iommufd_device_attach(idev->dev, pt_id, ret);
+	trace_iommufd_device_attach(idev->dev, pasid, pt_id, ret);
 }

@@ -16,16 +16,16 @@
 
 static void iommufd_viommu_vma_open(struct vm_area_struct *vma)
 {
-	struct iommufd_viommu_obj *vobj = vma->vm_private_data;
+	struct iommufd_viommu_obj *viommu_obj = vma->vm_private_data;
 
-	refcount_inc(&vobj->obj.users);
+	refcount_inc(&viommu_obj->obj.users);
 }
 
 static void iommufd_viommu_vma_close(struct vm_area_struct *vma)
 {
-	struct iommufd_viommu_obj *vobj = vma->vm_private_data;
+	struct iommufd_viommu_obj *viommu_obj = vma->vm_private_data;
 
-	refcount_dec(&vobj->obj.users);
+	refcount_dec(&viommu_obj->obj.users);
 }
 
 /* A part of a region cannot be mapped, so none is left by unmapping the rest */
@@ -45,7 +45,7 @@ int iommufd_fops_mmap(struct file *filp, struct vm_area_struct *vma)
 {
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	struct iommufd_ctx *ictx = filp->private_data;
-	struct iommufd_viommu_obj *vobj;
+	struct iommufd_viommu_obj *viommu_obj;
 	struct iommufd_object *obj;
 	int rc;
 
@@ -58,20 +58,20 @@ int iommufd_fops_mmap(struct file *filp, struct vm_area_struct *vma)
 				 IOMMUFD_OBJ_VIOMMU);
 	if (IS_ERR(obj))
 		return -ENXIO;
-	vobj = container_of(obj, struct iommufd_viommu_obj, obj);
-	if (!vobj->viommu.mmio_length || offset != vobj->viommu.mmap_offset ||
-	    vma->vm_end - vma->vm_start != vobj->viommu.mmio_length) {
+	viommu_obj = container_of(obj, struct iommufd_viommu_obj, obj);
+	if (!viommu_obj->viommu.mmio_length || offset != viommu_obj->viommu.mmap_offset ||
+	    vma->vm_end - vma->vm_start != viommu_obj->viommu.mmio_length) {
 		rc = -ENXIO;
 		goto out_put;
 	}
 
 	vm_flags_clear(vma, VM_MAYEXEC);
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-	vma->vm_private_data = vobj;
+	vma->vm_private_data = viommu_obj;
 	vma->vm_ops = &iommufd_viommu_vma_ops;
 	rc = io_remap_pfn_range(vma, vma->vm_start,
-				PHYS_PFN(vobj->viommu.mmio_base),
-				vobj->viommu.mmio_length, vma->vm_page_prot);
+				PHYS_PFN(viommu_obj->viommu.mmio_base),
+				viommu_obj->viommu.mmio_length, vma->vm_page_prot);
 	if (!rc)
 		iommufd_viommu_vma_open(vma);
 

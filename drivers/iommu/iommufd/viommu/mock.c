@@ -8,9 +8,10 @@
  *  - data of IOMMU_VIOMMU_ALLOC that comes back,
  *  - four cache entries a mock device, which a command invalidates by virtual
  *    ID and which IOMMU_TEST_OP_DEV_CHECK_CACHE compares,
- *  - a page to map, which comes with the data of IOMMU_VIOMMU_ALLOC,
+ *  - two pages to map, which come with the data of IOMMU_VIOMMU_ALLOC,
  *  - two hardware queues, of which the second needs the first, and what is in
  *    their memory, IOMMU_TEST_OP_HW_QUEUE_READ,
+ *  - two more that are written, need no order and no contiguous memory,
  *  - numbers of the objects that exist, IOMMU_TEST_OP_VIOMMU_COUNT,
  *  - failures to order, IOMMU_TEST_OP_VIOMMU_FAIL.
  *
@@ -28,18 +29,20 @@
 #include "mock.h"
 #include "private.h"
 
+#define MOCK_VIOMMU_PAGES_ORDER	1
+
 /**
  * struct mock_viommu - A vIOMMU
  * @core: The core's part
  * @nested: How many nested domains are on it
- * @page: What user space can map, NULL without user data
+ * @pages: What user space can map, 0 without user data
  * @hw_queues: Those that there are, by their index; under the lock that the core
  *	       holds when it calls for one
  */
 struct mock_viommu {
 	struct iommufd_viommu core;
 	atomic_t nested;
-	struct page *page;
+	unsigned long pages;
 	struct iommufd_hw_queue *hw_queues[MOCK_HW_QUEUE_NUM];
 };
 
@@ -118,20 +121,21 @@ static int mock_viommu_answer(struct iommufd_viommu *viommu,
 	if (rc)
 		return rc;
 
-	mock->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-	if (!mock->page)
+	mock->pages = __get_free_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO,
+				       MOCK_VIOMMU_PAGES_ORDER);
+	if (!mock->pages)
 		return -ENOMEM;
-	viommu->mmio_base = page_to_phys(mock->page);
-	viommu->mmio_length = PAGE_SIZE;
+	*(u32 *)mock->pages = data.in_data;
+	viommu->mmio_base = virt_to_phys((void *)mock->pages);
+	viommu->mmio_length = PAGE_SIZE << MOCK_VIOMMU_PAGES_ORDER;
 
 	data.out_data = data.in_data;
 	data.out_mmap_offset = viommu->mmap_offset;
 	data.out_mmap_length = viommu->mmio_length;
-	if (copy_to_user(user_data->uptr, &data, user_data->len)) {
-		__free_page(mock->page);
-		return -EFAULT;
-	}
-	return 0;
+	rc = iommufd_copy_data_to_user(user_data, &data, sizeof(data));
+	if (rc)
+		free_pages(mock->pages, MOCK_VIOMMU_PAGES_ORDER);
+	return rc;
 }
 
 static int mock_viommu_init_one(struct iommufd_viommu *viommu,
@@ -163,9 +167,8 @@ static void mock_viommu_release(struct iommufd_viommu *viommu)
 
 	for (i = 0; i < MOCK_HW_QUEUE_NUM; i++)
 		WARN_ON(mock->hw_queues[i]);
-	/* Nobody has it mapped any more */
-	if (mock->page)
-		__free_page(mock->page);
+	/* Nobody has them mapped any more */
+	free_pages(mock->pages, MOCK_VIOMMU_PAGES_ORDER);
 	WARN_ON(atomic_read(&to_mock_viommu(viommu)->nested));
 	WARN_ON(!xa_empty(&viommu->vdevs));
 	atomic_dec(&mock_viommus);
@@ -200,15 +203,15 @@ void mock_viommu_free_nested(struct iommufd_viommu *viommu)
 	atomic_dec(&mock_nested_domains);
 }
 
-/* May a nested domain of this vIOMMU be attached to the device? */
-int mock_viommu_attach(struct iommufd_viommu *viommu, struct device *dev)
+/* May a nested domain of a vIOMMU be attached? */
+int mock_viommu_attach(void)
 {
-	int rc;
+	return mock_viommu_fail(MOCK_VIOMMU_FAIL_ATTACH);
+}
 
-	rc = mock_viommu_fail(MOCK_VIOMMU_FAIL_ATTACH);
-	if (rc)
-		return rc;
-	return iommufd_viommu_virt_id(viommu, dev, NULL);
+static bool mock_viommu_nested_translates(struct iommu_domain *domain)
+{
+	return true;
 }
 
 static int mock_viommu_invalidate(struct iommufd_viommu *viommu,
@@ -216,6 +219,7 @@ static int mock_viommu_invalidate(struct iommufd_viommu *viommu,
 {
 	struct iommufd_vdevice *vdev;
 	struct mock_dev_cache *cache;
+	unsigned long irqflags;
 	unsigned int i;
 	int rc = 0;
 
@@ -225,7 +229,7 @@ static int mock_viommu_invalidate(struct iommufd_viommu *viommu,
 	    !(cmd->flags & IOMMU_TEST_INVALIDATE_FLAG_ALL))
 		return -EINVAL;
 
-	iommufd_viommu_lock_vdevs(viommu);
+	irqflags = iommufd_viommu_lock_vdevs(viommu);
 	vdev = iommufd_viommu_find_vdevice(viommu, cmd->vdev_id);
 	if (vdev) {
 		cache = container_of(vdev, struct mock_vdevice, core)->cache;
@@ -236,7 +240,7 @@ static int mock_viommu_invalidate(struct iommufd_viommu *viommu,
 	} else {
 		rc = -EINVAL;
 	}
-	iommufd_viommu_unlock_vdevs(viommu);
+	iommufd_viommu_unlock_vdevs(viommu, irqflags);
 	return rc;
 }
 
@@ -269,11 +273,12 @@ static int mock_viommu_cache_invalidate(struct iommufd_viommu *viommu,
 /* Does the ID of the virtual device stand for one? */
 static bool mock_virt_id_is_found(struct iommufd_vdevice *vdev)
 {
+	unsigned long flags;
 	bool found;
 
-	iommufd_viommu_lock_vdevs(vdev->viommu);
+	flags = iommufd_viommu_lock_vdevs(vdev->viommu);
 	found = iommufd_viommu_find_vdevice(vdev->viommu, vdev->virt_id);
-	iommufd_viommu_unlock_vdevs(vdev->viommu);
+	iommufd_viommu_unlock_vdevs(vdev->viommu, flags);
 	return found;
 }
 
@@ -308,11 +313,18 @@ static void mock_vdevice_release(struct iommufd_vdevice *vdev)
 static int mock_hw_queue_check(struct iommufd_viommu *viommu, u32 type,
 			       u32 index, u64 length)
 {
-	if (type != IOMMU_HW_QUEUE_TYPE_SELFTEST)
-		return -EOPNOTSUPP;
 	if (index >= MOCK_HW_QUEUE_NUM || length > MOCK_HW_QUEUE_MAX_LENGTH)
 		return -EINVAL;
 	return 0;
+}
+
+/* What is known of a queue besides its number */
+static bool mock_hw_queue_is_ordered(struct iommufd_hw_queue *queue)
+{
+	bool ordered = queue->type == IOMMU_HW_QUEUE_TYPE_SELFTEST;
+
+	WARN_ON(ordered != !!queue->base);
+	return ordered;
 }
 
 static int mock_hw_queue_init(struct iommufd_hw_queue *queue)
@@ -323,10 +335,12 @@ static int mock_hw_queue_init(struct iommufd_hw_queue *queue)
 	rc = mock_viommu_fail(MOCK_VIOMMU_FAIL_HW_QUEUE_INIT);
 	if (rc)
 		return rc;
+	atomic_inc(&mock_hw_queues);
+	if (!mock_hw_queue_is_ordered(queue))
+		return 0;
 	WARN_ON(mock->hw_queues[queue->index]);
 	WARN_ON(queue->index && !mock->hw_queues[queue->index - 1]);
 	mock->hw_queues[queue->index] = queue;
-	atomic_inc(&mock_hw_queues);
 	return 0;
 }
 
@@ -334,11 +348,13 @@ static int mock_hw_queue_release(struct iommufd_hw_queue *queue)
 {
 	struct mock_viommu *mock = to_mock_viommu(queue->viommu);
 
-	WARN_ON(mock->hw_queues[queue->index] != queue);
-	WARN_ON(queue->index + 1 < MOCK_HW_QUEUE_NUM &&
-		mock->hw_queues[queue->index + 1]);
-	mock->hw_queues[queue->index] = NULL;
 	atomic_dec(&mock_hw_queues);
+	if (mock_hw_queue_is_ordered(queue)) {
+		WARN_ON(mock->hw_queues[queue->index] != queue);
+		WARN_ON(queue->index + 1 < MOCK_HW_QUEUE_NUM &&
+			mock->hw_queues[queue->index + 1]);
+		mock->hw_queues[queue->index] = NULL;
+	}
 	return mock_viommu_fail(MOCK_VIOMMU_FAIL_HW_QUEUE_RELEASE);
 }
 
@@ -348,17 +364,37 @@ static const struct iommufd_veventq_type mock_veventq_types[] = {
 	{ }
 };
 
+static const struct iommufd_hw_queue_type mock_hw_queue_types[] = {
+	{
+		.type = IOMMU_HW_QUEUE_TYPE_SELFTEST,
+		.size = sizeof(struct iommufd_hw_queue),
+		.ordered = true,
+		.contiguous = true,
+	},
+	{
+		.type = IOMMU_HW_QUEUE_TYPE_SELFTEST_WRITTEN,
+		.size = sizeof(struct iommufd_hw_queue),
+		.written = true,
+	},
+	{ }
+};
+
 static const struct iommufd_viommu_ops mock_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_SELFTEST,
-	.viommu_size = sizeof(struct mock_viommu),
-	.vdevice_size = sizeof(struct mock_vdevice),
-	.hw_queue_size = sizeof(struct iommufd_hw_queue),
+	.viommu_size = IOMMUFD_EMBED_SIZE(struct mock_viommu, core,
+					  struct iommufd_viommu),
+	.vdevice_size = IOMMUFD_EMBED_SIZE(struct mock_vdevice, core,
+					   struct iommufd_vdevice),
+	.data_len = offsetofend(struct iommu_viommu_selftest, out_data),
+	.data_optional = true,
+	.takes_vm = true,
+	.hw_queue_types = mock_hw_queue_types,
 	.veventq_types = mock_veventq_types,
-	.hw_queues_ordered = true,
 	.supported = mock_viommu_supported,
 	.init = mock_viommu_init_one,
 	.release = mock_viommu_release,
 	.alloc_nested = mock_viommu_alloc_nested,
+	.nested_translates = mock_viommu_nested_translates,
 	.cache_invalidate = mock_viommu_cache_invalidate,
 	.vdevice_init = mock_vdevice_init,
 	.vdevice_release = mock_vdevice_release,
@@ -367,11 +403,19 @@ static const struct iommufd_viommu_ops mock_viommu_ops = {
 	.hw_queue_release = mock_hw_queue_release,
 };
 
-const struct iommufd_viommu_ops *const mock_viommu_types[] = {
+static const struct iommufd_viommu_ops *const mock_viommu_types[] = {
 	&mock_viommu_ops,
-	/* Nested domains of the mock need no vIOMMU */
-	&iommufd_viommu_default_ops,
-	NULL,
+	NULL
+};
+
+static u32 mock_viommu_caps(struct iommu_device *iommu)
+{
+	return IOMMUFD_VIOMMU_CAP_NESTING;
+}
+
+const struct iommufd_viommu_driver mock_viommu_driver = {
+	.types = mock_viommu_types,
+	.caps = mock_viommu_caps,
 };
 
 /* IOMMU_TEST_CMD */
@@ -403,6 +447,14 @@ static int mock_dev_check_cache(struct iommufd_ucmd *ucmd)
 	return rc;
 }
 
+static void mock_vevent_set_virt_id(void *payload, u64 virt_id)
+{
+	struct iommu_viommu_event_selftest *event = payload;
+
+	event->virt_id = virt_id;
+}
+
+/* Whatever the device is attached to */
 static int mock_vevent_report(struct iommufd_vdevice *vdev)
 {
 	struct iommu_viommu_event_selftest event = {
@@ -412,6 +464,26 @@ static int mock_vevent_report(struct iommufd_vdevice *vdev)
 	return iommufd_viommu_report_event(vdev->viommu,
 					   IOMMU_VEVENTQ_TYPE_SELFTEST, &event,
 					   sizeof(event));
+}
+
+/* As from an interrupt handler */
+static int mock_device_event(struct device *dev)
+{
+	struct iommu_viommu_event_selftest payload = {};
+	const struct iommufd_device_event event = {
+		.type = IOMMU_VEVENTQ_TYPE_SELFTEST,
+		.pasid = IOMMU_NO_PASID,
+		.payload = &payload,
+		.len = sizeof(payload),
+		.set_virt_id = mock_vevent_set_virt_id,
+	};
+	unsigned long flags;
+	int rc;
+
+	local_irq_save(flags);
+	rc = iommufd_device_report_event(dev, &event);
+	local_irq_restore(flags);
+	return rc;
 }
 
 /* The next event of the queue gets this number, to see how numbers wrap */
@@ -424,14 +496,14 @@ static int mock_vevent_sequence(struct iommufd_vdevice *vdev, u32 sequence)
 	if (sequence > INT_MAX)
 		return -EINVAL;
 
-	spin_lock(&viommu->vevents_lock);
+	spin_lock_irq(&viommu->vevents_lock);
 	list_for_each_entry(ring, &viommu->vevents, item) {
 		spin_lock(&ring->lock);
 		ring->sequence = sequence;
 		spin_unlock(&ring->lock);
 		rc = 0;
 	}
-	spin_unlock(&viommu->vevents_lock);
+	spin_unlock_irq(&viommu->vevents_lock);
 	return rc;
 }
 
@@ -448,7 +520,9 @@ static int mock_vevent(struct iommufd_ucmd *ucmd, u32 dev_id)
 
 	/* Keeps the virtual device */
 	mutex_lock(&idev->igroup->lock);
-	if (idev->vdev && cmd->op == IOMMU_TEST_OP_TRIGGER_VEVENT)
+	if (cmd->op == IOMMU_TEST_OP_DEVICE_EVENT)
+		rc = mock_device_event(idev->dev);
+	else if (idev->vdev && cmd->op == IOMMU_TEST_OP_TRIGGER_VEVENT)
 		rc = mock_vevent_report(&idev->vdev->vdev);
 	else if (idev->vdev)
 		rc = mock_vevent_sequence(&idev->vdev->vdev,
@@ -505,6 +579,8 @@ int mock_viommu_test(struct iommufd_ucmd *ucmd)
 		return mock_dev_check_cache(ucmd);
 	case IOMMU_TEST_OP_TRIGGER_VEVENT:
 		return mock_vevent(ucmd, cmd->trigger_vevent.dev_id);
+	case IOMMU_TEST_OP_DEVICE_EVENT:
+		return mock_vevent(ucmd, cmd->trigger_vevent.dev_id);
 	case IOMMU_TEST_OP_VEVENT_SEQUENCE:
 		return mock_vevent(ucmd, cmd->vevent_sequence.dev_id);
 	case IOMMU_TEST_OP_VIOMMU_FAIL:
@@ -518,11 +594,6 @@ int mock_viommu_test(struct iommufd_ucmd *ucmd)
 	default:
 		return -EOPNOTSUPP;
 	}
-}
-
-u32 mock_viommu_caps(struct iommu_device *iommu)
-{
-	return IOMMUFD_VIOMMU_CAP_NESTING;
 }
 
 /* Behind it are the devices with MOCK_FLAGS_DEVICE_SECOND_IOMMU */

@@ -29,14 +29,13 @@ mock_domain_alloc_nested(struct iommu_domain *parent,
 extern struct iommu_device mock_second_iommu;
 
 #ifdef CONFIG_IOMMUFD_VIOMMU
-extern const struct iommufd_viommu_ops *const mock_viommu_types[];
-u32 mock_viommu_caps(struct iommu_device *iommu);
+extern const struct iommufd_viommu_driver mock_viommu_driver;
 
 int mock_viommu_init(struct device *parent, const struct iommu_ops *ops);
 void mock_viommu_exit(void);
 int mock_viommu_test(struct iommufd_ucmd *ucmd);
 void mock_dev_cache_init(struct mock_dev_cache *cache);
-int mock_viommu_attach(struct iommufd_viommu *viommu, struct device *dev);
+int mock_viommu_attach(void);
 void mock_viommu_free_nested(struct iommufd_viommu *viommu);
 #else
 static inline int mock_viommu_init(struct device *parent,
@@ -58,8 +57,7 @@ static inline void mock_dev_cache_init(struct mock_dev_cache *cache)
 {
 }
 
-static inline int mock_viommu_attach(struct iommufd_viommu *viommu,
-				     struct device *dev)
+static inline int mock_viommu_attach(void)
 {
 	return 0;
 }

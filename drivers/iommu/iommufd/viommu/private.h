@@ -48,14 +48,14 @@ struct iommufd_vdevice_obj {
  * @item: In &iommufd_viommu_obj.hw_queues
  * @lower: The queue with the next lower index, which this one holds a user of;
  *	   NULL if it depends on none
- * @iova: Where its memory is in the IOAS of the nesting parent
+ * @type: Its type, one of &iommufd_viommu_ops.hw_queue_types
  * @queue: What the driver sees. Last, as in struct iommufd_viommu_obj.
  */
 struct iommufd_hw_queue_obj {
 	struct iommufd_object obj;
 	struct list_head item;
 	struct iommufd_hw_queue_obj *lower;
-	unsigned long iova;
+	const struct iommufd_hw_queue_type *type;
 	struct iommufd_hw_queue queue;
 };
 
@@ -80,10 +80,12 @@ struct iommufd_veventq_obj {
 /* The region of a vIOMMU is found at its ID; a region is smaller than this */
 #define IOMMUFD_VIOMMU_MMAP_SHIFT	32
 
-int iommufd_pin_contig(struct io_pagetable *iopt, unsigned long iova,
-		       unsigned long length, phys_addr_t *phys);
-void iommufd_unpin_contig(struct io_pagetable *iopt, unsigned long iova,
-			  unsigned long length);
+extern const struct iommufd_viommu_ops iommufd_viommu_default_ops;
+
+int iommufd_pin_range(struct io_pagetable *iopt, unsigned long iova,
+		      unsigned long length, bool write, phys_addr_t *phys);
+void iommufd_unpin_range(struct io_pagetable *iopt, unsigned long iova,
+			 unsigned long length);
 
 static inline struct iommufd_viommu_obj *
 to_viommu_obj(struct iommufd_viommu *viommu)

@@ -32,7 +32,7 @@ static size_t iommufd_vevent_peek(struct iommufd_vevent_ring *ring,
 {
 	size_t size = 0;
 
-	spin_lock(&ring->lock);
+	spin_lock_irq(&ring->lock);
 	if (ring->count) {
 		size = ring->size;
 		memcpy(record, iommufd_vevent_at(ring, 0), size);
@@ -41,7 +41,7 @@ static size_t iommufd_vevent_peek(struct iommufd_vevent_ring *ring,
 		record->flags = IOMMU_VEVENTQ_FLAG_LOST_EVENTS;
 		record->sequence = ring->lost_sequence;
 	}
-	spin_unlock(&ring->lock);
+	spin_unlock_irq(&ring->lock);
 	return size;
 }
 
@@ -52,7 +52,7 @@ static size_t iommufd_vevent_peek(struct iommufd_vevent_ring *ring,
 static void iommufd_vevent_drop(struct iommufd_vevent_ring *ring,
 				const struct iommufd_vevent_header *record)
 {
-	spin_lock(&ring->lock);
+	spin_lock_irq(&ring->lock);
 	if (record->flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS) {
 		if (ring->lost_sequence == record->sequence)
 			ring->lost = false;
@@ -62,14 +62,14 @@ static void iommufd_vevent_drop(struct iommufd_vevent_ring *ring,
 			ring->head = 0;
 		ring->count--;
 	}
-	spin_unlock(&ring->lock);
+	spin_unlock_irq(&ring->lock);
 }
 
 static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
 					 size_t count, loff_t *ppos)
 {
 	u8 record[IOMMUFD_VEVENT_MAX_SIZE] __aligned(8);
-	struct iommufd_veventq_obj *vobj = filep->private_data;
+	struct iommufd_veventq_obj *veventq = filep->private_data;
 	struct iommufd_vevent_header *header = (void *)record;
 	size_t done = 0;
 	size_t size;
@@ -80,9 +80,9 @@ static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
 	if (count < sizeof(struct iommufd_vevent_header))
 		return -EINVAL;
 
-	if (mutex_lock_interruptible(&vobj->read_lock))
+	if (mutex_lock_interruptible(&veventq->read_lock))
 		return -ERESTARTSYS;
-	while ((size = iommufd_vevent_peek(&vobj->ring, header))) {
+	while ((size = iommufd_vevent_peek(&veventq->ring, header))) {
 		if (size > count - done) {
 			rc = -EINVAL;
 			break;
@@ -91,39 +91,39 @@ static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
 			rc = -EFAULT;
 			break;
 		}
-		iommufd_vevent_drop(&vobj->ring, header);
+		iommufd_vevent_drop(&veventq->ring, header);
 		done += size;
 		/* The mark of a loss ends what is read, whatever came since */
 		if (header->flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS)
 			break;
 		cond_resched();
 	}
-	mutex_unlock(&vobj->read_lock);
+	mutex_unlock(&veventq->read_lock);
 	return done ?: rc;
 }
 
 static __poll_t iommufd_veventq_fops_poll(struct file *filep,
 					  struct poll_table_struct *wait)
 {
-	struct iommufd_veventq_obj *vobj = filep->private_data;
-	struct iommufd_vevent_ring *ring = &vobj->ring;
+	struct iommufd_veventq_obj *veventq = filep->private_data;
+	struct iommufd_vevent_ring *ring = &veventq->ring;
 	__poll_t mask = 0;
 
 	poll_wait(filep, &ring->wait, wait);
-	spin_lock(&ring->lock);
+	spin_lock_irq(&ring->lock);
 	if (ring->count || ring->lost)
 		mask = EPOLLIN | EPOLLRDNORM;
-	spin_unlock(&ring->lock);
+	spin_unlock_irq(&ring->lock);
 	return mask;
 }
 
 static int iommufd_veventq_fops_release(struct inode *inode, struct file *filep)
 {
-	struct iommufd_veventq_obj *vobj = filep->private_data;
-	struct iommufd_ctx *ictx = vobj->ictx;
+	struct iommufd_veventq_obj *veventq = filep->private_data;
+	struct iommufd_ctx *ictx = veventq->ictx;
 
 	/* The object may be freed as soon as it has one user less */
-	refcount_dec(&vobj->obj.users);
+	refcount_dec(&veventq->obj.users);
 	iommufd_ctx_put(ictx);
 	return 0;
 }
@@ -138,18 +138,18 @@ static const struct file_operations iommufd_veventq_fops = {
 
 void iommufd_veventq_destroy(struct iommufd_object *obj)
 {
-	struct iommufd_veventq_obj *vobj =
+	struct iommufd_veventq_obj *veventq =
 		container_of(obj, struct iommufd_veventq_obj, obj);
-	struct iommufd_viommu *viommu = &vobj->viommu->viommu;
+	struct iommufd_viommu *viommu = &veventq->viommu->viommu;
 
-	trace_iommufd_veventq_destroy(obj->id, vobj->viommu->obj.id);
-	spin_lock(&viommu->vevents_lock);
-	list_del(&vobj->ring.item);
-	spin_unlock(&viommu->vevents_lock);
+	trace_iommufd_veventq_destroy(obj->id, veventq->viommu->obj.id);
+	spin_lock_irq(&viommu->vevents_lock);
+	list_del(&veventq->ring.item);
+	spin_unlock_irq(&viommu->vevents_lock);
 
-	kvfree(vobj->ring.records);
-	mutex_destroy(&vobj->read_lock);
-	refcount_dec(&vobj->viommu->obj.users);
+	kvfree(veventq->ring.records);
+	mutex_destroy(&veventq->read_lock);
+	refcount_dec(&veventq->viommu->obj.users);
 }
 
 static const struct iommufd_veventq_type *
@@ -170,7 +170,7 @@ static int iommufd_veventq_link(struct iommufd_viommu *viommu,
 	struct iommufd_vevent_ring *ring;
 	int rc = 0;
 
-	spin_lock(&viommu->vevents_lock);
+	spin_lock_irq(&viommu->vevents_lock);
 	list_for_each_entry(ring, &viommu->vevents, item) {
 		if (ring->type == new->type) {
 			rc = -EEXIST;
@@ -179,7 +179,7 @@ static int iommufd_veventq_link(struct iommufd_viommu *viommu,
 	}
 	if (!rc)
 		list_add_tail(&new->item, &viommu->vevents);
-	spin_unlock(&viommu->vevents_lock);
+	spin_unlock_irq(&viommu->vevents_lock);
 	return rc;
 }
 
@@ -188,22 +188,22 @@ iommufd_veventq_create(struct iommufd_ctx *ictx,
 		       struct iommufd_viommu_obj *viommu,
 		       const struct iommufd_veventq_type *type, u32 depth)
 {
-	struct iommufd_veventq_obj *vobj;
+	struct iommufd_veventq_obj *veventq;
 	struct iommufd_vevent_ring *ring;
 	int rc;
 
 	if (WARN_ON_ONCE(type->payload_size > IOMMUFD_VEVENT_MAX_PAYLOAD))
 		return ERR_PTR(-EOPNOTSUPP);
 
-	vobj = iommufd_object_alloc(ictx, vobj, IOMMUFD_OBJ_VEVENTQ);
-	if (IS_ERR(vobj))
-		return vobj;
-	vobj->ictx = ictx;
-	vobj->viommu = viommu;
-	mutex_init(&vobj->read_lock);
+	veventq = iommufd_object_alloc(ictx, veventq, IOMMUFD_OBJ_VEVENTQ);
+	if (IS_ERR(veventq))
+		return veventq;
+	veventq->ictx = ictx;
+	veventq->viommu = viommu;
+	mutex_init(&veventq->read_lock);
 
-	ring = &vobj->ring;
-	ring->id = vobj->obj.id;
+	ring = &veventq->ring;
+	ring->id = veventq->obj.id;
 	ring->type = type->type;
 	ring->size = sizeof(struct iommufd_vevent_header) + type->payload_size;
 	ring->depth = depth;
@@ -211,7 +211,9 @@ iommufd_veventq_create(struct iommufd_ctx *ictx,
 	spin_lock_init(&ring->lock);
 
 	rc = -ENOMEM;
-	ring->records = kvcalloc(depth, ring->size, GFP_KERNEL_ACCOUNT);
+	/* User space chooses the depth: failure is no news for the host's log */
+	ring->records = kvcalloc(depth, ring->size,
+				 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!ring->records)
 		goto err_abort;
 
@@ -219,30 +221,30 @@ iommufd_veventq_create(struct iommufd_ctx *ictx,
 	if (rc)
 		goto err_free;
 	refcount_inc(&viommu->obj.users);
-	trace_iommufd_veventq_alloc(vobj->obj.id, viommu->obj.id, type->type,
+	trace_iommufd_veventq_alloc(veventq->obj.id, viommu->obj.id, type->type,
 				    depth);
-	return vobj;
+	return veventq;
 
 err_free:
 	kvfree(ring->records);
 err_abort:
-	mutex_destroy(&vobj->read_lock);
-	iommufd_object_abort(ictx, &vobj->obj);
+	mutex_destroy(&veventq->read_lock);
+	iommufd_object_abort(ictx, &veventq->obj);
 	return ERR_PTR(rc);
 }
 
-static int iommufd_veventq_open(struct iommufd_veventq_obj *vobj)
+static int iommufd_veventq_open(struct iommufd_veventq_obj *veventq)
 {
 	struct file *filep;
 
 	filep = anon_inode_getfile("[iommufd-viommu-event]",
-				   &iommufd_veventq_fops, vobj, O_RDWR);
+				   &iommufd_veventq_fops, veventq, O_RDWR);
 	if (IS_ERR(filep))
 		return PTR_ERR(filep);
 
-	refcount_inc(&vobj->obj.users);
-	iommufd_ctx_get(vobj->ictx);
-	vobj->filep = filep;
+	refcount_inc(&veventq->obj.users);
+	iommufd_ctx_get(veventq->ictx);
+	veventq->filep = filep;
 	return 0;
 }
 
@@ -251,7 +253,7 @@ int iommufd_veventq_alloc_ioctl(struct iommufd_ucmd *ucmd)
 	struct iommu_veventq_alloc *cmd = ucmd->cmd;
 	const struct iommufd_veventq_type *type;
 	struct iommufd_viommu_obj *viommu;
-	struct iommufd_veventq_obj *vobj;
+	struct iommufd_veventq_obj *veventq;
 	int fdno;
 	int rc;
 
@@ -273,13 +275,13 @@ int iommufd_veventq_alloc_ioctl(struct iommufd_ucmd *ucmd)
 		goto out_put_viommu;
 	}
 
-	vobj = iommufd_veventq_create(ucmd->ictx, viommu, type,
+	veventq = iommufd_veventq_create(ucmd->ictx, viommu, type,
 				      cmd->veventq_depth);
-	if (IS_ERR(vobj)) {
-		rc = PTR_ERR(vobj);
+	if (IS_ERR(veventq)) {
+		rc = PTR_ERR(veventq);
 		goto out_put_viommu;
 	}
-	rc = iommufd_veventq_open(vobj);
+	rc = iommufd_veventq_open(veventq);
 	if (rc)
 		goto out_abort;
 
@@ -289,20 +291,20 @@ int iommufd_veventq_alloc_ioctl(struct iommufd_ucmd *ucmd)
 		goto out_abort;
 	}
 
-	cmd->out_veventq_id = vobj->obj.id;
+	cmd->out_veventq_id = veventq->obj.id;
 	cmd->out_veventq_fd = fdno;
 	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
 	if (rc)
 		goto out_put_fdno;
 
-	iommufd_object_finalize(ucmd->ictx, &vobj->obj);
-	fd_install(fdno, vobj->filep);
+	iommufd_object_finalize(ucmd->ictx, &veventq->obj);
+	fd_install(fdno, veventq->filep);
 	goto out_put_viommu;
 
 out_put_fdno:
 	put_unused_fd(fdno);
 out_abort:
-	iommufd_object_abort_and_destroy(ucmd->ictx, &vobj->obj);
+	iommufd_object_abort_and_destroy(ucmd->ictx, &veventq->obj);
 out_put_viommu:
 	iommufd_put_object(ucmd->ictx, &viommu->obj);
 	return rc;

@@ -29,8 +29,8 @@
  * @depth: Records that fit
  * @records: The memory of the ring, @depth times @size
  * @wait: Woken when something can be read
- * @lock: Guards what follows. Taken under vevents_lock, in process context
- *        only, never held across an access to user memory.
+ * @lock: Guards what follows. Taken under vevents_lock, in any context,
+ *        never held across an access to user memory.
  * @head: Index of the first record; moved by the reader alone
  * @count: Records in the ring
  * @sequence: Sequence number of the next event, 0 to INT_MAX, lost ones included

@@ -3,17 +3,19 @@
  * The vIOMMU object: one VM's slice of one physical IOMMU
  *
  * Owns:	what the driver hangs on it (VMID and the like), the table of its
- *		virtual devices, a user of the nesting parent.
+ *		virtual devices, a user of the nesting parent, a reference on the
+ *		VM's file if it was given one.
  * Held by:	its children, nested HWPTs, virtual devices, event queues and
  *		hardware queues, each one user. They find it without a lock: it
  *		cannot go before them. Also by each mapping of its registers.
  * Locks:	none of its own but that of the virtual device table, see
- *		vdevice.c, that of the list of event queues, see report.c, and
- *		that of the list of hardware queues, see hw_queue.c; everything
+ *		vdevice.c, that of the list of event queues, see builtin/driver.c,
+ *		and that of the list of hardware queues, see hw_queue.c; everything
  *		else is constant once the object is visible.
  * Dies:	by IOMMU_DESTROY when it has no child (-EBUSY before), or when the
  *		iommufd is closed. It does not die with any device.
  */
+#include <linux/file.h>
 #include <linux/iommu.h>
 #include <linux/iommufd.h>
 #include <trace/events/iommufd_viommu.h>
@@ -21,50 +23,65 @@
 #include "../../iommu-priv.h"
 #include "private.h"
 
+/* NULL if the IOMMU of @dev cannot nest or does not have the type */
 static const struct iommufd_viommu_ops *
 iommufd_viommu_find_ops(struct device *dev, u32 type)
 {
-	const struct iommufd_viommu_ops *const *ops =
-		dev_iommu_ops(dev)->viommu_types;
+	const struct iommufd_viommu_driver *driver = dev_iommu_ops(dev)->viommu;
+	const struct iommufd_viommu_ops *const *ops;
 
-	/* A driver that lists types may be one that needs them to nest */
-	if (!ops)
-		return type == IOMMU_VIOMMU_TYPE_DEFAULT ?
-			       &iommufd_viommu_default_ops : NULL;
+	if (!driver || !(driver->caps(dev->iommu->iommu_dev) &
+			 IOMMUFD_VIOMMU_CAP_NESTING))
+		return NULL;
+	if (type == IOMMU_VIOMMU_TYPE_DEFAULT)
+		return driver->no_default ? NULL : &iommufd_viommu_default_ops;
 
-	for (; *ops; ops++)
+	for (ops = driver->types; ops && *ops; ops++)
 		if ((*ops)->type == type)
 			return *ops;
 	return NULL;
 }
 
+/* The one place that says what bad type specific data is answered with */
+static int iommufd_viommu_check_data(const struct iommufd_viommu_ops *ops,
+				     size_t len)
+{
+	if (!ops->data_len)
+		return len ? -EOPNOTSUPP : 0;
+	if (!len && ops->data_optional)
+		return 0;
+	return len < ops->data_len ? -EINVAL : 0;
+}
+
 void iommufd_viommu_destroy(struct iommufd_object *obj)
 {
-	struct iommufd_viommu_obj *vobj =
+	struct iommufd_viommu_obj *viommu_obj =
 		container_of(obj, struct iommufd_viommu_obj, obj);
-	struct iommufd_viommu *viommu = &vobj->viommu;
+	struct iommufd_viommu *viommu = &viommu_obj->viommu;
 
 	trace_iommufd_viommu_destroy(obj->id, obj->id);
 	WARN_ON(!xa_empty(&viommu->vdevs));
-	WARN_ON(!list_empty(&vobj->hw_queues));
+	WARN_ON(!list_empty(&viommu_obj->hw_queues));
 	if (viommu->ops->release)
 		viommu->ops->release(viommu);
 	xa_destroy(&viommu->vdevs);
-	refcount_dec(&vobj->hwpt->common.obj.users);
+	if (viommu->vm)
+		fput(viommu->vm);
+	refcount_dec(&viommu_obj->hwpt->common.obj.users);
 }
 
 /*
  * The slice of the IOMMU of @dev, complete but not visible yet. Takes a user of
- * @hwpt on success.
+ * @hwpt and the reference on @vm on success.
  */
 static struct iommufd_viommu_obj *
 iommufd_viommu_create(struct iommufd_ctx *ictx,
 		      const struct iommufd_viommu_ops *ops, struct device *dev,
-		      struct iommufd_hwpt_paging *hwpt,
+		      struct iommufd_hwpt_paging *hwpt, struct file *vm,
 		      const struct iommu_user_data *user_data)
 {
 	const size_t size = offsetof(struct iommufd_viommu_obj, viommu);
-	struct iommufd_viommu_obj *vobj;
+	struct iommufd_viommu_obj *viommu_obj;
 	struct iommufd_viommu *viommu;
 	struct iommufd_object *obj;
 	int rc;
@@ -73,17 +90,17 @@ iommufd_viommu_create(struct iommufd_ctx *ictx,
 				    IOMMUFD_OBJ_VIOMMU);
 	if (IS_ERR(obj))
 		return ERR_CAST(obj);
-	vobj = container_of(obj, struct iommufd_viommu_obj, obj);
-	vobj->hwpt = hwpt;
-	INIT_LIST_HEAD(&vobj->hw_queues);
-	mutex_init(&vobj->hw_queues_lock);
+	viommu_obj = container_of(obj, struct iommufd_viommu_obj, obj);
+	viommu_obj->hwpt = hwpt;
+	INIT_LIST_HEAD(&viommu_obj->hw_queues);
+	mutex_init(&viommu_obj->hw_queues_lock);
 
-	viommu = &vobj->viommu;
+	viommu = &viommu_obj->viommu;
 	viommu->ops = ops;
 	viommu->iommu_dev = dev->iommu->iommu_dev;
 	viommu->parent = hwpt->common.domain;
-	xa_init_flags(&viommu->vdevs, XA_FLAGS_ACCOUNT);
-	viommu->devs = RB_ROOT;
+	viommu->vm = vm;
+	xa_init_flags(&viommu->vdevs, XA_FLAGS_LOCK_IRQ | XA_FLAGS_ACCOUNT);
 	INIT_LIST_HEAD(&viommu->vevents);
 	spin_lock_init(&viommu->vevents_lock);
 	viommu->mmap_offset = (u64)obj->id << IOMMUFD_VIOMMU_MMAP_SHIFT;
@@ -96,7 +113,7 @@ iommufd_viommu_create(struct iommufd_ctx *ictx,
 	refcount_inc(&hwpt->common.obj.users);
 	trace_iommufd_viommu_alloc(obj->id, ops->type, hwpt->common.obj.id,
 				   viommu->iommu_dev->dev);
-	return vobj;
+	return viommu_obj;
 }
 
 int iommufd_viommu_alloc_ioctl(struct iommufd_ucmd *ucmd)
@@ -108,12 +125,14 @@ int iommufd_viommu_alloc_ioctl(struct iommufd_ucmd *ucmd)
 		.len = cmd->data_len,
 	};
 	const struct iommufd_viommu_ops *ops;
+	struct iommufd_viommu_obj *viommu_obj;
 	struct iommufd_hwpt_paging *hwpt;
-	struct iommufd_viommu_obj *vobj;
 	struct iommufd_device *idev;
+	struct file *vm = NULL;
 	int rc;
 
-	if (cmd->flags || cmd->__reserved)
+	if ((cmd->flags & ~IOMMU_VIOMMU_ALLOC_KVM_FD) || cmd->__reserved ||
+	    cmd->__reserved2)
 		return -EOPNOTSUPP;
 
 	idev = iommufd_get_device(ucmd, cmd->dev_id);
@@ -128,11 +147,24 @@ int iommufd_viommu_alloc_ioctl(struct iommufd_ucmd *ucmd)
 	rc = ops->supported(idev->dev);
 	if (rc)
 		goto out_put_idev;
+	rc = iommufd_viommu_check_data(ops, cmd->data_len);
+	if (rc)
+		goto out_put_idev;
+
+	if (cmd->flags & IOMMU_VIOMMU_ALLOC_KVM_FD) {
+		rc = -EOPNOTSUPP;
+		if (!ops->takes_vm)
+			goto out_put_idev;
+		rc = -EBADF;
+		vm = fget(cmd->kvm_fd);
+		if (!vm)
+			goto out_put_idev;
+	}
 
 	hwpt = iommufd_get_hwpt_paging(ucmd, cmd->hwpt_id);
 	if (IS_ERR(hwpt)) {
 		rc = PTR_ERR(hwpt);
-		goto out_put_idev;
+		goto out_put_vm;
 	}
 	if (!hwpt->nest_parent ||
 	    hwpt->common.domain->owner != dev_iommu_ops(idev->dev)) {
@@ -140,22 +172,26 @@ int iommufd_viommu_alloc_ioctl(struct iommufd_ucmd *ucmd)
 		goto out_put_hwpt;
 	}
 
-	vobj = iommufd_viommu_create(ucmd->ictx, ops, idev->dev, hwpt,
-				     user_data.len ? &user_data : NULL);
-	if (IS_ERR(vobj)) {
-		rc = PTR_ERR(vobj);
+	viommu_obj = iommufd_viommu_create(ucmd->ictx, ops, idev->dev, hwpt, vm,
+					   user_data.len ? &user_data : NULL);
+	if (IS_ERR(viommu_obj)) {
+		rc = PTR_ERR(viommu_obj);
 		goto out_put_hwpt;
 	}
+	vm = NULL;
 
-	cmd->out_viommu_id = vobj->obj.id;
+	cmd->out_viommu_id = viommu_obj->obj.id;
 	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
 	if (rc)
-		iommufd_object_abort_and_destroy(ucmd->ictx, &vobj->obj);
+		iommufd_object_abort_and_destroy(ucmd->ictx, &viommu_obj->obj);
 	else
-		iommufd_object_finalize(ucmd->ictx, &vobj->obj);
+		iommufd_object_finalize(ucmd->ictx, &viommu_obj->obj);
 
 out_put_hwpt:
 	iommufd_put_object(ucmd->ictx, &hwpt->common.obj);
+out_put_vm:
+	if (vm)
+		fput(vm);
 out_put_idev:
 	iommufd_put_object(ucmd->ictx, &idev->obj);
 	return rc;

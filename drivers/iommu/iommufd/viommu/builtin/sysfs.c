@@ -12,19 +12,22 @@
 #include <linux/log2.h>
 #include <linux/sysfs.h>
 
-#include "../../iommu-priv.h"
+#include "../../../iommu-priv.h"
 
-/* There is no IOMMU when it has just gone, no operations when it just comes */
-static const struct iommu_ops *iommu_viommu_ops(struct iommu_device *iommu)
+/* iommu is NULL after removal; ops is NULL before registration */
+static const struct iommufd_viommu_driver *
+iommu_viommu_driver(struct iommu_device *iommu)
 {
-	return iommu ? READ_ONCE(iommu->ops) : NULL;
+	const struct iommu_ops *ops = iommu ? READ_ONCE(iommu->ops) : NULL;
+
+	return ops ? ops->viommu : NULL;
 }
 
 static u32 iommu_viommu_caps(struct iommu_device *iommu)
 {
-	const struct iommu_ops *ops = iommu_viommu_ops(iommu);
+	const struct iommufd_viommu_driver *driver = iommu_viommu_driver(iommu);
 
-	return ops && ops->viommu_caps ? ops->viommu_caps(iommu) : 0;
+	return driver ? driver->caps(iommu) : 0;
 }
 
 static ssize_t nesting_show(struct device *dev, struct device_attribute *attr,
@@ -59,16 +62,16 @@ static ssize_t types_show(struct device *dev, struct device_attribute *attr,
 			  char *buf)
 {
 	struct iommu_device *iommu = dev_get_drvdata(dev);
+	const struct iommufd_viommu_driver *driver = iommu_viommu_driver(iommu);
 	const struct iommufd_viommu_ops *const *type;
 	int len = 0;
 
 	if (!(iommu_viommu_caps(iommu) & IOMMUFD_VIOMMU_CAP_NESTING))
 		return sysfs_emit(buf, "\n");
 
-	type = iommu_viommu_ops(iommu)->viommu_types;
-	if (!type)
-		return sysfs_emit(buf, "%u\n", IOMMU_VIOMMU_TYPE_DEFAULT);
-	for (; *type; type++)
+	if (!driver->no_default)
+		len += sysfs_emit_at(buf, len, "%u", IOMMU_VIOMMU_TYPE_DEFAULT);
+	for (type = driver->types; type && *type; type++)
 		if (!(*type)->offered || (*type)->offered(iommu))
 			len += sysfs_emit_at(buf, len, "%s%u", len ? " " : "",
 					     (*type)->type);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tracepoints of vIOMMUs. Built in, as report.c is, which reports in some of
- * them; the others are iommufd's, which may be a module.
+ * The tracepoints of vIOMMUs: those of driver.c, and those of iommufd, which may
+ * be a module.
  */
 #define CREATE_TRACE_POINTS
 #include <trace/events/iommufd_viommu.h>

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What IOMMU drivers call: lookups of virtual devices and reports of events
+ *
+ * This folder is built in even where iommufd is a module, because the drivers
+ * are built in more often than not. Everything here may be called in any context,
+ * allocates nothing, and takes no lock that is held across an access to user
+ * memory. On PREEMPT_RT these locks sleep, so there it takes a thread.
+ *
+ *	iommufd_viommu::vdevs   virtual ID to virtual device
+ *	dev_iommu::vdevice      device to virtual device
+ *	dev_iommu::viommu       whose nested domain the device is attached to
+ *
+ * Locks: that of vdevs guards the first; the core takes a virtual device out
+ * under it before it calls the driver's vdevice_release, so what is found stays
+ * good for as long as the lock is held. dev_iommu::viommu_lock guards the other
+ * two, which iommufd changes under the group lock of the device. Under it
+ * iommufd_viommu::vevents_lock and then iommufd_vevent_ring::lock are taken.
+ */
+#include <linux/export.h>
+#include <linux/iommu.h>
+#include <linux/iommufd_viommu.h>
+#include <linux/limits.h>
+#include <linux/lockdep.h>
+#include <linux/string.h>
+#include <trace/events/iommufd_viommu.h>
+
+#include "../veventq.h"
+
+/**
+ * iommufd_viommu_find_vdevice() - Find a virtual device by its virtual ID
+ * @viommu: The vIOMMU
+ * @virt_id: The ID in the VM
+ *
+ * The caller holds iommufd_viommu_lock_vdevs(), and may use the result until it
+ * unlocks.
+ *
+ * Return: the virtual device, or NULL if there is none of this ID.
+ */
+struct iommufd_vdevice *iommufd_viommu_find_vdevice(struct iommufd_viommu *viommu,
+						    u64 virt_id)
+{
+	lockdep_assert_held(&viommu->vdevs.xa_lock);
+
+	if (virt_id > ULONG_MAX)
+		return NULL;
+	return xa_load(&viommu->vdevs, virt_id);
+}
+EXPORT_SYMBOL_GPL(iommufd_viommu_find_vdevice);
+
+static void iommufd_vevent_append(struct iommufd_vevent_ring *ring,
+				  const void *payload)
+{
+	struct iommufd_vevent_header *header;
+	unsigned long flags;
+	u32 sequence;
+
+	spin_lock_irqsave(&ring->lock, flags);
+	sequence = ring->sequence;
+	ring->sequence = sequence == INT_MAX ? 0 : sequence + 1;
+
+	if (ring->count == ring->depth) {
+		ring->lost = true;
+		ring->lost_sequence = sequence;
+	} else {
+		header = iommufd_vevent_at(ring, ring->count);
+		header->flags = 0;
+		header->sequence = sequence;
+		memcpy(header + 1, payload, ring->size - sizeof(*header));
+		ring->count++;
+		/* The next sequence number shows the loss from here on */
+		ring->lost = false;
+	}
+	trace_iommufd_veventq_report(ring->id, ring->type, sequence, ring->lost);
+	spin_unlock_irqrestore(&ring->lock, flags);
+
+	wake_up_interruptible(&ring->wait);
+}
+
+/**
+ * iommufd_viommu_report_event() - Report an event to the VM of a vIOMMU
+ * @viommu: The vIOMMU
+ * @type: enum iommu_veventq_type
+ * @payload: The event in the format of @type, with nothing in it that is not
+ *           the VM's business
+ * @len: Its size in bytes
+ *
+ * If the queue of the VM is full the event is lost and the VMM is told so.
+ *
+ * Return: 0, -EOPNOTSUPP if the VM has no queue for events of this type, so that
+ * the event is the host's to log, -EINVAL for a @len that is not the type's.
+ */
+int iommufd_viommu_report_event(struct iommufd_viommu *viommu, u32 type,
+				const void *payload, size_t len)
+{
+	struct iommufd_vevent_ring *ring;
+	unsigned long flags;
+	int rc = -EOPNOTSUPP;
+
+	spin_lock_irqsave(&viommu->vevents_lock, flags);
+	list_for_each_entry(ring, &viommu->vevents, item) {
+		if (ring->type != type)
+			continue;
+		rc = -EINVAL;
+		if (len == ring->size - sizeof(struct iommufd_vevent_header)) {
+			iommufd_vevent_append(ring, payload);
+			rc = 0;
+		}
+		break;
+	}
+	spin_unlock_irqrestore(&viommu->vevents_lock, flags);
+	return rc;
+}
+EXPORT_SYMBOL_GPL(iommufd_viommu_report_event);
+
+/**
+ * iommufd_device_report_event() - Report an event of a device to its VM
+ * @dev: The device, which its driver keeps for the time of the call
+ * @event: The event. Its payload is changed only if there is a VM.
+ *
+ * The VM is the one whose nested domain the device is attached to, or is just
+ * being attached to. An event that waits in a queue of the hardware while its
+ * device moves to another VM goes to that one.
+ *
+ * Return: as iommufd_viommu_report_event(), and -ENOENT if the device is not
+ * attached to a VM's nested domain, or has no virtual device there: the event is
+ * the host's.
+ */
+int iommufd_device_report_event(struct device *dev,
+				const struct iommufd_device_event *event)
+{
+	struct dev_iommu *dev_iommu = dev->iommu;
+	struct iommufd_vdevice *vdev;
+	unsigned long flags;
+	int rc = -ENOENT;
+
+	spin_lock_irqsave(&dev_iommu->viommu_lock, flags);
+	vdev = dev_iommu->vdevice;
+	if (vdev && vdev->viommu == dev_iommu->viommu) {
+		event->set_virt_id(event->payload, vdev->virt_id);
+		rc = iommufd_viommu_report_event(vdev->viommu, event->type,
+						 event->payload, event->len);
+		trace_iommufd_device_event(dev, event->type, event->pasid, rc);
+	}
+	spin_unlock_irqrestore(&dev_iommu->viommu_lock, flags);
+	return rc;
+}
+EXPORT_SYMBOL_GPL(iommufd_device_report_event);
