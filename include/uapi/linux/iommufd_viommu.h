@@ -48,8 +48,8 @@ enum iommu_viommu_alloc_flags {
  * @data_len: Length of the type specific data
  * @__reserved: Must be 0
  * @data_uptr: User pointer to the type specific data
- * @kvm_fd: File descriptor of the VM, with IOMMU_VIOMMU_ALLOC_KVM_FD. The virtual
- *          IOMMU holds the file.
+ * @kvm_fd: File descriptor of the VM, with IOMMU_VIOMMU_ALLOC_KVM_FD. The
+ *          virtual IOMMU holds the file.
  * @__reserved2: Must be 0
  *
  * Allocate a virtual IOMMU object: the part of one physical IOMMU that one VM
@@ -64,8 +64,9 @@ enum iommu_viommu_alloc_flags {
  * Errors in addition to the general ones:
  *
  * - EOPNOTSUPP: an unknown flag or type; type specific data for a type that
- *   takes none; a VM for a type that has no use for one; or the IOMMU, the device or the firmware does not allow nested
- *   translation. Another nesting parent does not help.
+ *   takes none; a VM for a type that has no use for one; or the IOMMU, the
+ *   device or the firmware does not allow nested translation. Another nesting
+ *   parent does not help.
  * - EINVAL: @hwpt_id is not a nesting parent, or this physical IOMMU cannot use
  *   it (page table format, address size, coherence). A parent that is allocated
  *   for @dev_id works. Also missing or short data for a type that takes data.
