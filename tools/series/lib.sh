@@ -30,6 +30,11 @@ new_files() { sed -n '/^---$/q; s/^New-file: *//p' "$1"; }
 message() {
 	{ header "$1" Subject; echo; sed '1,/^$/d; /^---$/,$d; /^New-file:/d' "$1"; } | git stripspace
 }
+# The names of the series, in order, and the steps of one
+sections() { sed -n 's/^# series: *//p' "$1/series"; }
+section() {
+	awk -v want="$2" '/^# series: / { name = $3; next } { sub(/#.*/, "") } NF && name == want { print $1 }' "$1/series"
+}
 hook() { sed '1,/^---$/s/.*//' "$1"; }
 
 # Turns lines of `git ls-tree` on stdin into a tree of these files.
