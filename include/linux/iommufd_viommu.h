@@ -2,14 +2,14 @@
 /*
  * vIOMMU: what an IOMMU driver implements and may call
  *
- * A vIOMMU is one VM's slice of one physical IOMMU. A driver whose hardware
- * nests points &struct iommu_ops.viommu to a &struct iommufd_viommu_driver. That
- * alone gives its devices the default type, which the core manages; types of its
- * own are a table. For these the driver embeds the structures of this file at
- * the start of its own and says how large those are; the core allocates,
- * numbers, counts and frees them.
+ * A vIOMMU is the part of one physical IOMMU that one VM uses. A driver whose
+ * hardware nests points &struct iommu_ops.viommu to a &struct
+ * iommufd_viommu_driver. That alone gives its devices the default type, which
+ * the core manages. Types of its own are in a table. For these the driver
+ * embeds the structures of this file at the start of its own and specifies
+ * their size; the core allocates, numbers, counts and frees them.
  *
- * What a driver calls is built in, even where iommufd is a module.
+ * The functions for drivers are built in, even if iommufd is a module.
  */
 #ifndef __LINUX_IOMMUFD_VIOMMU_H
 #define __LINUX_IOMMUFD_VIOMMU_H
@@ -33,8 +33,8 @@ struct file;
 struct iommufd_viommu_ops;
 
 /*
- * Size of a driver's structure @drv that embeds a structure of the core, of type
- * @core, as @member. It must be at the start.
+ * Size of a driver's structure @drv that embeds a structure of the core, of
+ * type @core, as @member. It must be at the start.
  */
 #define IOMMUFD_EMBED_SIZE(drv, member, core)				\
 	(sizeof(drv) +							\
@@ -42,19 +42,19 @@ struct iommufd_viommu_ops;
 	 BUILD_BUG_ON_ZERO(!__same_type(((drv *)NULL)->member, core)))
 
 /*
- * What &iommufd_viommu_driver.caps says of an IOMMU: it nests a stage 1 of the
- * guest in a stage 2; devices behind it may use ATS
+ * Capabilities from &iommufd_viommu_driver.caps: the IOMMU nests a guest's
+ * stage 1 in a stage 2; devices behind it may use ATS
  */
 #define IOMMUFD_VIOMMU_CAP_NESTING	BIT(0)
 #define IOMMUFD_VIOMMU_CAP_ATS		BIT(1)
 
 /**
- * struct iommufd_viommu_driver - What a driver offers
- * @types: Its own types of vIOMMU, ends with NULL. NULL if it has none.
+ * struct iommufd_viommu_driver - The vIOMMU support of a driver
+ * @types: Its own types of vIOMMU, terminated by NULL; or NULL if it has none
  * @no_default: It does not nest without a vIOMMU of its own type, so the core
  *              does not offer IOMMU_VIOMMU_TYPE_DEFAULT.
- * @caps: What an IOMMU can do, IOMMUFD_VIOMMU_CAP_*. Must not sleep for long: user
- *        space asks by reading sysfs.
+ * @caps: Returns the capabilities of an IOMMU, IOMMUFD_VIOMMU_CAP_*. Must not
+ *        sleep for long, because user space calls it by reading sysfs.
  */
 struct iommufd_viommu_driver {
 	const struct iommufd_viommu_ops *const *types;
@@ -63,21 +63,21 @@ struct iommufd_viommu_driver {
 };
 
 /**
- * struct iommufd_viommu - A VM's slice of a physical IOMMU
+ * struct iommufd_viommu - The part of a physical IOMMU that a VM uses
  * @ops: The driver's operations for this type of vIOMMU
  * @iommu_dev: The physical IOMMU
  * @parent: The stage 2 of the VM: a paging domain that the driver has allocated
  *          with IOMMU_HWPT_ALLOC_NEST_PARENT, not necessarily for @iommu_dev.
  *          The vIOMMU keeps it alive.
- * @vm: The file that user space has named as the VM, if
- *      &iommufd_viommu_ops.takes_vm; NULL if it has named none. The vIOMMU holds
- *      it.
- * @mmap_offset: Where user space finds the registers below by mmap() on the
- *               iommufd, in bytes
- * @mmio_base: Physical address of registers that the VM may have, on a page
- *             boundary. Set in &iommufd_viommu_ops.init, with the next member, if
- *             there are such registers.
- * @mmio_length: Their length in bytes, a number of pages below 4 GiB; 0 for none
+ * @vm: The file that user space has passed as the VM, or NULL. Only for types
+ *      with &iommufd_viommu_ops.takes_vm. The vIOMMU holds a reference on it.
+ * @mmap_offset: Offset in bytes at which user space maps the registers below by
+ *               mmap() on the iommufd
+ * @mmio_base: Physical address of registers for the VM, on a page boundary.
+ *             &iommufd_viommu_ops.init sets it and the next member, if there
+ *             are such registers.
+ * @mmio_length: Their length in bytes, a number of pages below 4 GiB; 0 for
+ *               none
  *
  * All members but the last two are set before &iommufd_viommu_ops.init and do
  * not change.
@@ -99,7 +99,7 @@ struct iommufd_viommu {
 };
 
 /**
- * struct iommufd_vdevice - A device as the VM knows it
+ * struct iommufd_vdevice - A device under the ID that the VM knows
  * @viommu: The vIOMMU, which the virtual device keeps alive
  * @dev: The physical device. Bound to iommufd for as long as a lookup can find
  *       the virtual device.
@@ -117,12 +117,12 @@ struct iommufd_vdevice {
 /**
  * struct iommufd_hw_queue - Guest memory that hardware accesses as a queue
  * @viommu: The vIOMMU, which the queue keeps alive
- * @iova: Where the memory is in the IOAS of the nesting parent
+ * @iova: Address of the memory in the IOAS of the nesting parent
  * @base: Physical address of the memory if &iommufd_hw_queue_type.contiguous,
- *        otherwise 0. On any byte.
+ *        otherwise 0. It may be any byte.
  * @length: Its length in bytes
  * @type: The type, one of enum iommu_hw_queue_type
- * @index: Which queue of this type it is; no other one of the vIOMMU has it
+ * @index: Index of the queue, unique among those of this type in @viommu
  *
  * The memory is mapped and pinned from before &iommufd_viommu_ops.hw_queue_init
  * until after &iommufd_viommu_ops.hw_queue_release. The members are set before
@@ -142,10 +142,10 @@ struct iommufd_hw_queue {
  * @type: The type, one of enum iommu_hw_queue_type
  * @size: IOMMUFD_EMBED_SIZE() of the driver's structure that starts with a
  *        &struct iommufd_hw_queue; 0 ends a table of types
- * @ordered: A queue of index n needs one of index n - 1, which the core then
- *           keeps for as long
- * @contiguous: The hardware takes the physical address of the memory, which must
- *              be contiguous in the host; otherwise it goes through the stage 2
+ * @ordered: Queue n needs queue n - 1; the core keeps that for the life of
+ *           queue n
+ * @contiguous: The hardware uses the physical address of the memory, which must
+ *              be contiguous in the host; otherwise it uses the stage 2
  * @written: The hardware writes to the memory
  */
 struct iommufd_hw_queue_type {
@@ -169,69 +169,74 @@ struct iommufd_veventq_type {
 /**
  * struct iommufd_viommu_ops - One type of vIOMMU
  * @type: The type, one of enum iommu_viommu_type
- * @viommu_size: IOMMUFD_EMBED_SIZE() of the driver's structure that starts with a
- *               &struct iommufd_viommu; its alignment is at most that of u64
- * @vdevice_size: The same of its structure that starts with a &struct
- *                iommufd_vdevice, or 0 if it has none
- * @data_len: Least length in bytes of the type specific data of
+ * @viommu_size: IOMMUFD_EMBED_SIZE() of the driver's structure that starts with
+ *               a &struct iommufd_viommu; its alignment is at most that of u64
+ * @vdevice_size: The same for the structure that starts with a &struct
+ *                iommufd_vdevice, or 0 if there is none
+ * @data_len: Minimum length in bytes of the type specific data of
  *            IOMMU_VIOMMU_ALLOC, 0 if the type takes none. The core refuses
- *            shorter data with -EINVAL, and data for a type that takes none with
- *            -EOPNOTSUPP.
- * @data_optional: User space may leave the data out
- * @takes_vm: The type makes use of the VM, so that user space may name it in
- *            IOMMU_VIOMMU_ALLOC; the core refuses it with -EOPNOTSUPP otherwise
+ *            shorter data with -EINVAL, and data for a type that takes none
+ *            with -EOPNOTSUPP.
+ * @data_optional: User space may omit the data
+ * @takes_vm: The type uses the VM, which user space may pass to
+ *            IOMMU_VIOMMU_ALLOC; for other types the core refuses it with
+ *            -EOPNOTSUPP
  * @hw_queue_types: The types of hardware queue that a VM can have, or NULL
  * @veventq_types: The types of event that a VM can get, or NULL
- * @supported: Can @dev, its IOMMU and the firmware do this type? Returns 0,
- *             -EOPNOTSUPP if not, or why that cannot be found out, such as
- *             -ENOMEM. Never -EINVAL, see @init. Called only for a device whose
- *             IOMMU has IOMMUFD_VIOMMU_CAP_NESTING.
- * @offered: Can at least one of the devices behind @iommu_dev have this type? For
- *           user space that asks before it opens a device. If NULL, yes.
+ * @supported: Checks whether @dev, its IOMMU and the firmware support this
+ *             type. Returns 0, -EOPNOTSUPP if not, or the error that prevented
+ *             the check, such as -ENOMEM. Never returns -EINVAL, see @init.
+ *             Only called for a device whose IOMMU has
+ *             IOMMUFD_VIOMMU_CAP_NESTING.
+ * @offered: Returns whether at least one of the devices behind @iommu_dev can
+ *           use this type, for user space that asks before it opens a device.
+ *           NULL means yes.
  * @init: Complete a new vIOMMU. @dev is one device behind the physical IOMMU.
- *        @user_data is NULL if there is none. Either completes or leaves
- *        nothing behind. Returns -EINVAL only if another nesting parent would
- *        do or for a value in @user_data.
- * @release: Undo @init. The vIOMMU has no child left.
+ *        @user_data is NULL if there is none. On failure leaves nothing behind.
+ *        Returns -EINVAL only if another nesting parent would work, or for a
+ *        bad value in @user_data.
+ * @release: Undo @init. The vIOMMU has no children left.
  * @alloc_nested: Allocate a domain of type IOMMU_DOMAIN_NESTED on the vIOMMU
  *                for @dev, a device behind the same physical IOMMU. @flags is
- *                a combination of enum iommufd_hwpt_alloc_flags; refuse with
- *                -EOPNOTSUPP what is not known. The core does what
- *                IOMMU_HWPT_FAULT_ID_VALID asks for, but only a driver that has
- *                an I/O page fault queue for @dev may take it. @user_data is not
+ *                a combination of enum iommufd_hwpt_alloc_flags; refuse unknown
+ *                flags with -EOPNOTSUPP. The core implements
+ *                IOMMU_HWPT_FAULT_ID_VALID, but only a driver that has an I/O
+ *                page fault queue for @dev may accept it. @user_data is not
  *                NULL.
- * @nested_translates: Does a domain of @alloc_nested translate by the guest's
- *                     stage 1? The core attaches such a domain only to devices
- *                     that have a virtual device on the vIOMMU: without one the
- *                     guest could not invalidate what the device caches. If
- *                     NULL, no domain needs one.
+ * @nested_translates: Returns whether a domain of @alloc_nested translates by
+ *                     the guest's stage 1. The core attaches such a domain only
+ *                     to devices that have a virtual device on the vIOMMU:
+ *                     without one the guest could not invalidate what the
+ *                     device caches. NULL means that no domain needs one.
  * @cache_invalidate: Execute commands of the guest, as
  *                    &iommu_domain_ops.cache_invalidate_user does for a domain:
  *                    &iommu_user_data_array.entry_num is the number of commands
- *                    on entry, and on return that of the commands at the front
- *                    of the array that are complete in hardware. No command
- *                    behind them was started. An array of no entry and of a
- *                    supported type succeeds.
- * @vdevice_init: Complete a new virtual device, which no lookup finds yet.
- *                Either completes or leaves nothing behind. -EINVAL refuses the
- *                virtual ID, -EOPNOTSUPP the device.
+ *                    on entry, and on return the number of commands at the
+ *                    start of the array that are complete in hardware. No later
+ *                    command was started. An empty array of a supported type
+ *                    succeeds.
+ * @vdevice_init: Complete a new virtual device, which no lookup finds yet. On
+ *                failure leaves nothing behind. -EINVAL refuses the virtual ID,
+ *                -EOPNOTSUPP the device.
  * @vdevice_release: Undo @vdevice_init. No lookup finds the virtual device any
- *                   more and no lookup's lock section that found it lasts.
- * @hw_queue_check: Can there be a queue of this index and length? -EINVAL if not.
- *                  Bounds the length: nothing was allocated for the queue yet.
- * @hw_queue_init: Let the hardware use a new queue. Either completes or leaves
- *                 nothing behind. -EINVAL refuses its address.
+ *                   more, and every lookup that found it has unlocked.
+ * @hw_queue_check: Checks whether a queue of this index and length can exist;
+ *                  returns -EINVAL if not. Must limit the length: nothing was
+ *                  allocated for the queue yet.
+ * @hw_queue_init: Let the hardware use a new queue. On failure leaves nothing
+ *                 behind. -EINVAL refuses its address.
  * @hw_queue_release: Undo @hw_queue_init. Returns an error if the hardware may
- *                    still access the memory, which then is never given to
- *                    anybody else; everything else goes on as if it had stopped.
+ *                    still access the memory, which the core then leaks;
+ *                    everything else continues as if the hardware had stopped.
  *
- * @offered, @release, @nested_translates and everything from @cache_invalidate on
- * are optional, the last three if there is no @hw_queue_types. All are called in
- * process context and may sleep, but for @nested_translates. @vdevice_init,
- * @vdevice_release and @nested_translates are called with the iommufd group lock
- * of the device held, so that they do not run against an attach of the device;
- * @hw_queue_init and @hw_queue_release with a lock of the vIOMMU, so that they do
- * not run against each other; the others with no lock held.
+ * @offered, @release, @nested_translates and everything from @cache_invalidate
+ * on are optional; the last three are mandatory with @hw_queue_types. All are
+ * called in process context, and all except @nested_translates may sleep.
+ * @vdevice_init, @vdevice_release and @nested_translates are called with the
+ * iommufd group lock of the device held, so they never run concurrently with an
+ * attach of the device. @hw_queue_init and @hw_queue_release are called with a
+ * lock of the vIOMMU held, so they never run concurrently. The others are
+ * called without locks.
  */
 struct iommufd_viommu_ops {
 	u32 type;
@@ -266,10 +271,10 @@ struct iommufd_viommu_ops {
  * iommufd_viommu_lock_vdevs() - Keep the virtual devices of a vIOMMU in place
  * @viommu: The vIOMMU
  *
- * Until iommufd_viommu_unlock_vdevs() virtual devices neither come nor go. A
- * spinlock of this vIOMMU alone, in any context.
+ * Until iommufd_viommu_unlock_vdevs() virtual devices neither appear nor
+ * disappear. Takes a spinlock of this vIOMMU, in any context.
  *
- * Return: what iommufd_viommu_unlock_vdevs() is to be given.
+ * Return: the flags for iommufd_viommu_unlock_vdevs().
  */
 static inline unsigned long
 iommufd_viommu_lock_vdevs(struct iommufd_viommu *viommu)
@@ -283,7 +288,7 @@ iommufd_viommu_lock_vdevs(struct iommufd_viommu *viommu)
 /**
  * iommufd_viommu_unlock_vdevs() - Undo iommufd_viommu_lock_vdevs()
  * @viommu: The vIOMMU
- * @flags: What iommufd_viommu_lock_vdevs() has returned
+ * @flags: The flags from iommufd_viommu_lock_vdevs()
  */
 static inline void iommufd_viommu_unlock_vdevs(struct iommufd_viommu *viommu,
 					       unsigned long flags)
@@ -297,8 +302,8 @@ static inline void iommufd_viommu_unlock_vdevs(struct iommufd_viommu *viommu,
  * @data: The driver's structure for it
  * @size: Its size in bytes
  *
- * User space may know less of the structure than the driver, or more: what the
- * driver does not know is cleared.
+ * User space may know a shorter or a longer structure than the driver. Bytes
+ * that the driver does not know are cleared.
  *
  * Return: 0 or -EFAULT.
  */
@@ -317,12 +322,11 @@ iommufd_copy_data_to_user(const struct iommu_user_data *user_data,
 /**
  * struct iommufd_device_event - An event of a device, on its way to a VM
  * @type: enum iommu_veventq_type
- * @pasid: The PASID that it is about, IOMMU_NO_PASID if none
- * @payload: The event in the format of @type, with nothing in it that is not the
- *           VM's business
+ * @pasid: The PASID of the event, IOMMU_NO_PASID if none
+ * @payload: The event in the format of @type, without any data of the host
  * @len: Size of @payload in bytes
- * @set_virt_id: Puts the virtual ID of the device in @payload. Called with locks
- *               held; must not sleep.
+ * @set_virt_id: Puts the virtual ID of the device into @payload. Called with
+ *               locks held; must not sleep.
  */
 struct iommufd_device_event {
 	u32 type;

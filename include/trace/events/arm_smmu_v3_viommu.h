@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What guests have the SMMUv3 do */
+/* Commands that guests send to the SMMUv3 */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM arm_smmu_v3_viommu
 
@@ -10,8 +10,8 @@
 #include <linux/tracepoint.h>
 
 /*
- * An array of a guest's commands: how many of each kind were good, and how many
- * of them are complete
+ * An array of a guest's commands: the number of legal commands of each kind,
+ * and the number of complete ones
  */
 TRACE_EVENT(arm_smmu_viommu_cmds,
 	    TP_PROTO(struct device *smmu, u16 vmid, u32 cfgi, u32 tlbi, u32 atc,

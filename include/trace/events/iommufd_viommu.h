@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What VMMs do with vIOMMUs, and what reaches their guests
+ * What VMMs do with vIOMMUs, and what their guests receive
  *
- * IDs are those of the iommufd that the calling process has open; of a vEVENTQ,
- * which reports in an interrupt thread, those of its VMM.
+ * IDs are those of the iommufd that the calling process has open. For a
+ * vEVENTQ, which reports in interrupt context, they are those of its VMM.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM iommufd_viommu
@@ -102,7 +102,7 @@ DEFINE_EVENT(iommufd_viommu_destroy, iommufd_viommu_destroy,
 	     TP_ARGS(id, viommu)
 );
 
-/* At the end of its function, which may be before that of its ID */
+/* Emitted when the vDEVICE stops working; its ID may outlive it */
 DEFINE_EVENT(iommufd_viommu_destroy, iommufd_vdevice_destroy,
 	     TP_PROTO(u32 id, u32 viommu),
 	     TP_ARGS(id, viommu)
@@ -123,7 +123,7 @@ DEFINE_EVENT(iommufd_viommu_destroy, iommufd_veventq_destroy,
 	     TP_ARGS(id, viommu)
 );
 
-/* Of a device to any page table, also as a replacement of another */
+/* Attach of a device to any page table, also as a replacement */
 TRACE_EVENT(iommufd_device_attach,
 	    TP_PROTO(struct device *dev, u32 pasid, u32 pt, int ret),
 	    TP_ARGS(dev, pasid, pt, ret),
@@ -155,7 +155,7 @@ TRACE_EVENT(iommufd_device_event,
 		      __entry->type, __entry->pasid, __entry->ret)
 );
 
-/* @num commands were sent, the first @done of them are complete in hardware */
+/* @num commands were passed in, the first @done are complete in hardware */
 TRACE_EVENT(iommufd_viommu_invalidate,
 	    TP_PROTO(u32 id, u32 type, u32 num, u32 done, int ret),
 	    TP_ARGS(id, type, num, done, ret),
@@ -173,7 +173,7 @@ TRACE_EVENT(iommufd_viommu_invalidate,
 		      __entry->type, __entry->num, __entry->done, __entry->ret)
 );
 
-/* @lost: the queue was full, the VMM will see that @sequence is missing */
+/* @lost: the queue was full; the VMM will miss the number @sequence */
 TRACE_EVENT(iommufd_veventq_report,
 	    TP_PROTO(u32 id, u32 type, u32 sequence, bool lost),
 	    TP_ARGS(id, type, sequence, lost),

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A guest's commands: how they are translated, and how an array of them comes
- * to the command queue
+ * A guest's commands: their translation, and the way of an array of them to the
+ * command queue
  *
- * The arm_smmu_vcmd_*() functions are functions of values: no object, no lock,
- * no hardware. What a guest chooses reaches the command queue only through them,
- * and only in fields named here. The arm_smmu_viommu_batch_*() functions do the
- * rest: they copy from user space, look devices up, issue and count. Sections
- * are those of the SMMUv3 architecture, Arm IHI 0070.
+ * The arm_smmu_vcmd_*() functions are pure: no object, no lock, no hardware.
+ * Values that a guest chooses reach the command queue only through them, and
+ * only in fields named here. The arm_smmu_viommu_batch_*() functions do the
+ * rest: they copy from user space, look up devices, issue and count. Section
+ * numbers refer to the SMMUv3 architecture, Arm IHI 0070.
  */
 #include <kunit/visibility.h>
 #include <linux/sched/signal.h>
@@ -37,21 +37,21 @@ static u64 arm_smmu_vcmd_tlbi_all(u16 vmid)
 	       FIELD_PREP(CMDQ_TLBI_0_VMID, vmid);
 }
 
-/* Widest SCALE that is added up; what is wider exceeds every limit anyway */
+/* The largest SCALE to compute with; a larger one exceeds every limit anyway */
 #define VCMD_SCALE_LIMIT	16
 
 /**
  * arm_smmu_vcmd_repeat() - How often to send a TLBI without its range
- * @caps: What the hardware takes
- * @cmd: The guest's command. For one that arm_smmu_vcmd_to_host() refuses the
- *	 result means nothing.
+ * @caps: Commands that the hardware supports
+ * @cmd: The guest's command. The result is undefined for a command that
+ *	 arm_smmu_vcmd_to_host() refuses.
  * @step: Bytes from one address to the next
  *
- * Where the hardware knows no ranges, a short one is sent an address at a time:
- * by the smallest granule there is what the range is made of (4.4.1.1).
+ * Without range invalidation in hardware a short range is sent address by
+ * address, in steps of its granule (4.4.1.1).
  *
- * Return: the number of commands that arm_smmu_vcmd_to_host() has translated
- * @cmd into the first of; 1 if it is the only one.
+ * Return: the number of commands to send, of which arm_smmu_vcmd_to_host()
+ * makes the first; 1 if that is the only one.
  */
 u32 arm_smmu_vcmd_repeat(const struct arm_smmu_vcmd_caps *caps, const u64 *cmd,
 			 u64 *step)
@@ -69,7 +69,10 @@ u32 arm_smmu_vcmd_repeat(const struct arm_smmu_vcmd_caps *caps, const u64 *cmd,
 	*step = BIT_ULL(10 + 2 * tg);
 	n = (FIELD_GET(CMDQ_TLBI_0_NUM, cmd[0]) + 1)
 	    << min_t(u64, scale, VCMD_SCALE_LIMIT);
-	/* Where a range may start is not defined for all addresses */
+	/*
+	 * The architecture does not define the start of a range for all
+	 * addresses
+	 */
 	if (cmd[1] & CMDQ_TLBI_1_VA_MASK & (*step - 1))
 		n++;
 	if (n > ARM_SMMU_VCMD_REPEAT_MAX || (cmd[0] & VCMD_TLBI_0_SCALE_DS))
@@ -80,9 +83,9 @@ EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_repeat);
 
 /*
  * 4.4.1.1: hints and ranges belong together, and some of their combinations are
- * reserved. Without RIL a range becomes its first address, to be repeated, or if
- * it is a long one all of the VM's entries. Not those of the ASID: NH_VA hits
- * global entries as well, NH_ASID does not.
+ * reserved. Without RIL a short range becomes its first address, which the
+ * caller repeats. A long range becomes all entries of the VM, not those of the
+ * ASID: NH_VA hits global entries as well, NH_ASID does not.
  */
 static int arm_smmu_vcmd_tlbi_range(const struct arm_smmu_vcmd_caps *caps,
 				    u16 vmid, u64 *cmd)
@@ -113,14 +116,14 @@ static int arm_smmu_vcmd_tlbi_range(const struct arm_smmu_vcmd_caps *caps,
 	return ARM_SMMU_VCMD_TLBI;
 }
 
-/* The upper half of an ASID is reserved where ASIDs have 8 bits */
+/* With 8-bit ASIDs the upper half of the field is reserved */
 static u64 arm_smmu_vcmd_asid(const struct arm_smmu_vcmd_caps *caps)
 {
 	return caps->asid16 ? CMDQ_TLBI_0_ASID :
 			      FIELD_PREP(CMDQ_TLBI_0_ASID, U8_MAX);
 }
 
-/* CFGI and ATC_INV have it in the same place */
+/* The field is at the same position in CFGI and ATC_INV */
 static u64 arm_smmu_vcmd_ssid(const struct arm_smmu_vcmd_caps *caps)
 {
 	return FIELD_PREP(CMDQ_CFGI_0_SSID, BIT_ULL(caps->ssid_bits) - 1);
@@ -139,8 +142,8 @@ static bool arm_smmu_vcmd_has_only(const u64 *cmd, u64 fields0, u64 fields1)
  * @cmd: The command, changed in place; not to be used after an error
  *
  * The scope is never narrower than the guest's, and never reaches another VM.
- * Fields that cannot hurt are left to the hardware: an address beyond the input
- * size hits nothing (4.1.7).
+ * Harmless fields are not checked: an address beyond the input size hits
+ * nothing (4.1.7).
  *
  * Return: enum arm_smmu_vcmd_kind, or -EIO for a command that a guest of a
  * stage 1 SMMU may not send or that the hardware may take for illegal.
@@ -153,7 +156,7 @@ int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 
 	switch (FIELD_GET(CMDQ_0_OP, cmd[0])) {
 	case CMDQ_OP_TLBI_NSNH_ALL:
-		/* On the host this is every VM; what the guest means is its own */
+		/* On the host this affects every VM; the guest means itself */
 		if (!arm_smmu_vcmd_has_only(cmd, 0, 0))
 			return -EIO;
 		cmd[0] = arm_smmu_vcmd_tlbi_all(vmid);
@@ -208,14 +211,15 @@ int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_to_host);
 
 /**
- * arm_smmu_vcmd_free_bits() - In what the commands after one may differ from it
+ * arm_smmu_vcmd_free_bits() - The bits in which following commands may differ
  * @caps: What the hardware takes
  * @cmd: The guest's command, legal
- * @free: The bits of each word that pass arm_smmu_vcmd_to_host() unchanged and
- *	  decide nothing there, given all others
+ * @free: The bits of each word that arm_smmu_vcmd_to_host() passes on
+ *	  unchanged, and that decide nothing there while all others stay the
+ *	  same
  *
- * A guest that unmaps a buffer sends many commands that differ in the address
- * alone.
+ * A guest that unmaps a buffer sends many commands that only differ in the
+ * address.
  *
  * Return: whether commands that differ in no other bits can be translated as
  * @cmd was.
@@ -254,14 +258,14 @@ bool arm_smmu_vcmd_free_bits(const struct arm_smmu_vcmd_caps *caps,
 EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_free_bits);
 
 /**
- * arm_smmu_vcmd_follow() - Translate commands as the one before them was
- * @free: In what they may differ from it, of arm_smmu_vcmd_free_bits()
- * @guest: The one before, the guest's command
- * @host: The host's
+ * arm_smmu_vcmd_follow() - Translate commands like the one before them
+ * @free: The bits that may differ, from arm_smmu_vcmd_free_bits()
+ * @guest: The guest's command before them
+ * @host: The host's command for @guest
  * @cmds: Commands of the guest, changed in place
- * @n: How many
+ * @n: Number of @cmds
  *
- * Return: how many were translated, all up to the first that differs.
+ * Return: the number of translated commands: all up to the first that differs.
  */
 u32 arm_smmu_vcmd_follow(const u64 *free, const u64 *guest, const u64 *host,
 			 u64 *cmds, u32 n)
@@ -286,18 +290,19 @@ u32 arm_smmu_vcmd_follow(const u64 *free, const u64 *guest, const u64 *host,
 EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_follow);
 
 /**
- * struct arm_smmu_viommu_batch - An array of guest commands on its way
+ * struct arm_smmu_viommu_batch - Progress in an array of guest commands
  * @viommu: The vIOMMU
  * @cmds: A chunk of commands, guest's or host's
- * @taken: Commands that were translated, of this chunk
- * @issued: Commands that were issued, of this chunk; at most @taken
- * @done: Commands that are complete in hardware, of the array
- * @pending: Commands that were issued, not yet complete, of the array
- * @oldest: The first in order of the kinds of those taken that are not complete
- * @kinds: How many of each kind were taken; only kept for the tracepoint
+ * @taken: Number of translated commands of this chunk
+ * @issued: Number of issued commands of this chunk; at most @taken
+ * @done: Number of commands of the array that are complete in hardware
+ * @pending: Number of commands of the array that were issued but are not
+ *           complete
+ * @oldest: The lowest kind among the taken commands that are not complete
+ * @kinds: Number of taken commands of each kind; only used for the tracepoint
  * @vsid_known: @vsid, @sid and @ats are valid
  * @vsid: The last virtual StreamID that was looked up
- * @sid: Its physical one
+ * @sid: Its physical StreamID
  * @ats: Whether that stream may have translations in an ATC
  */
 struct arm_smmu_viommu_batch {
@@ -325,7 +330,7 @@ static int arm_smmu_viommu_batch_issue(struct arm_smmu_viommu_batch *batch,
 	if (!n && !(sync && batch->pending))
 		return 0;
 
-	/* Extra queues may not take all of these commands */
+	/* Extra queues may not accept all of these commands */
 	ret = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq,
 					  batch->cmds[batch->issued], n, sync);
 	batch->issued += n;
@@ -368,7 +373,9 @@ static int arm_smmu_viommu_batch_sid(struct arm_smmu_viommu_batch *batch,
 	return 0;
 }
 
-/* Send a range an address at a time: @n commands from @cmd on, @step bytes apart */
+/*
+ * Send a range address by address: @n commands from @cmd on, @step bytes apart
+ */
 static noinline_for_stack int
 arm_smmu_viommu_batch_repeat(struct arm_smmu_viommu_batch *batch,
 			     const u64 *cmd, u32 n, u64 step)
@@ -396,7 +403,10 @@ arm_smmu_viommu_batch_repeat(struct arm_smmu_viommu_batch *batch,
 	return 0;
 }
 
-/* Take a command, and those of the @n in the chunk that go with it; their kind */
+/*
+ * Take a command and its followers among the @n of the chunk; returns their
+ * kind
+ */
 static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch, u32 n)
 {
 	const struct arm_smmu_vcmd_caps *caps = &batch->viommu->caps;
@@ -410,7 +420,10 @@ static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch, u32 n
 	if (kind < 0)
 		return kind;
 
-	/* As the guest's CMD_SYNCs would have it, of which there are none here */
+	/*
+	 * The guest's CMD_SYNCs, which the batch does not have, would order
+	 * these
+	 */
 	if (kind > batch->oldest) {
 		ret = arm_smmu_viommu_batch_issue(batch, true);
 		if (ret)
@@ -425,9 +438,9 @@ static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch, u32 n
 	batch->oldest = min_t(enum arm_smmu_vcmd_kind, batch->oldest, kind);
 
 	/*
-	 * A device with ATS off need not answer, and would hold up the queue of
-	 * all users. Its ATC is empty; a command that does nothing to the guest
-	 * takes the place of this one.
+	 * A device with ATS off need not answer, and would delay the queue of
+	 * all users. Its ATC is empty, so send a command without effect on the
+	 * guest instead.
 	 */
 	if (kind == ARM_SMMU_VCMD_ATC && !batch->ats) {
 		cmd[0] = FIELD_PREP(CMDQ_0_OP, CMDQ_OP_CFGI_CD_ALL) |
@@ -464,14 +477,17 @@ static u32 arm_smmu_viommu_batch_copy(struct arm_smmu_viommu_batch *batch,
 	if (!copy_from_user(batch->cmds, uptr, n * size))
 		return n;
 
-	/* How far that came is not exact to the byte */
+	/* The fault position is not exact to the byte */
 	for (i = 0; i < n; i++)
 		if (copy_from_user(batch->cmds[i], uptr + i * size, size))
 			break;
 	return i;
 }
 
-/* Take up to a chunk of @left commands at @uptr, issue them unless the last */
+/*
+ * Take up to a chunk of @left commands at @uptr; issue them except the last
+ * chunk
+ */
 static int arm_smmu_viommu_batch_chunk(struct arm_smmu_viommu_batch *batch,
 				       const void __user *uptr, u32 left)
 {
@@ -507,7 +523,7 @@ static noinline_for_stack int
 arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
 			  const void __user *uptr, u32 left, u32 *done)
 {
-	/* Clearing the commands would cost more than most of its users */
+	/* Clearing the commands would cost more than most calls do */
 	struct arm_smmu_viommu_batch batch __uninitialized;
 	int sync_ret;
 	int ret;
@@ -532,8 +548,9 @@ arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
 	}
 
 	/*
-	 * Those before a bad one count as done, so they must be complete. If they
-	 * are not, the first that is not done is none that the guest got wrong.
+	 * The commands before a bad one count as done, so they must be
+	 * complete. If the sync fails, report that rather than the guest's
+	 * error.
 	 */
 	sync_ret = arm_smmu_viommu_batch_issue(&batch, true);
 	ret = sync_ret ?: ret;
@@ -547,8 +564,8 @@ arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
 }
 
 /*
- * One TLBI: a VMM that passes on each command as it comes does little else, and
- * none of the above is of use to it. Returns false if the command is not one.
+ * The fast path for a single TLBI: a VMM that passes on each command separately
+ * mostly sends these. Returns false if the command is not a TLBI.
  */
 static bool arm_smmu_viommu_tlbi(struct arm_smmu_viommu *viommu,
 				 const void __user *uptr, int *ret)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The host's events in terms of a guest's: a function of values. Sections are
- * those of the SMMUv3 architecture, Arm IHI 0070.
+ * Translation of the host's events for a guest, by a pure function. Section
+ * numbers refer to the SMMUv3 architecture, Arm IHI 0070.
  */
 #include <kunit/visibility.h>
 
@@ -10,18 +10,18 @@
 /**
  * arm_smmu_event_to_guest() - Translate an event record for a guest
  * @evt: The record
- * @vevt: The record for the guest, all but its StreamID, which is 0
+ * @vevt: The record for the guest, complete except for its StreamID, which is 0
  *
  * A guest gets the events of its own stage 1 and of its own configuration.
- * Those that carry host addresses, that stem from stage 2 or from the host's
- * tables stay. A stalled transaction waits for the host's answer, not for the
- * guest's.
+ * Events with host addresses, and those from stage 2 or from the host's tables,
+ * stay on the host. So do stalls, because the host must answer them.
  *
- * Stage-1 faults have CLASS IN: a fault on a fetch of the guest's tables is one
- * of stage 2 (7.3.13), whatever S2 says. Of the other words only what those
- * events define is passed on; IPA and STAG are unknown there.
+ * Stage-1 faults have CLASS IN: a fault on a fetch of the guest's tables is a
+ * stage-2 fault (7.3.13), whatever the bit S2 says. Of the other words only
+ * fields that these events define are passed on; IPA and STAG are unknown
+ * there.
  *
- * Return: true if the event is the guest's.
+ * Return: true if the event is for the guest.
  */
 bool arm_smmu_event_to_guest(const u64 *evt, __le64 *vevt)
 {

@@ -7,19 +7,20 @@
  *			    in an arm_smmu_viommu: the vIOMMU's VMID
  *			    by itself: plain attachments behind another SMMU
  *
- * Owns:	the uses for plain attachments, from the first such attachment to
- *		the end of the domain. A vIOMMU owns its own.
- * Locks:	s2_uses_lock orders uses that come and go against changes of the
- *		tables: taken for writing around the list alone and for reading
- *		while the members are invalidated. A nesting parent is iommufd's,
- *		which changes it where it may sleep, so this can be a semaphore.
- *		arm_smmu_domain::init_mutex serializes the plain ones.
+ * Owns:	the uses for plain attachments, from the first such attachment
+ *		to the end of the domain. A vIOMMU owns its use.
+ * Locks:	s2_uses_lock orders additions and removals of uses against
+ *		changes of the tables: it is taken for writing around changes of
+ *		the list only, and for reading while the uses are invalidated.
+ *		It can be a semaphore because only iommufd changes a nesting
+ *		parent, in contexts that may sleep. arm_smmu_domain::init_mutex
+ *		serializes the uses for plain attachments.
  *
- * Why no change of the tables is missed: it clears the descriptors first and
- * walks the list then. A use that the walk does not find was added after, so all
- * STEs with its VMID are written after, and what the hardware walks for them it
- * reads after the descriptors were cleared. A use that has left has flushed its
- * VMID after its last STE was gone.
+ * Why no use misses a change of the tables: a change clears the descriptors
+ * first and then walks the list. A use that the walk does not find was added
+ * later, so all STEs with its VMID are written later, and hardware table walks
+ * for them read the cleared descriptors. A removed use has flushed its VMID
+ * after its last STE was gone.
  */
 #include <kunit/visibility.h>
 #include <linux/io-pgtable.h>
@@ -37,22 +38,22 @@ static void arm_smmu_s2_use_tlbi(struct arm_smmu_s2_use *use, u8 opcode)
 }
 
 /**
- * arm_smmu_vmid_alloc() - Take one of an SMMU's own VMIDs
+ * arm_smmu_vmid_alloc() - Allocate one of an SMMU's own VMIDs
  * @smmu: The SMMU
  *
- * Return: the VMID, -ENOSPC if the SMMU has none left, -ENOMEM.
+ * Return: the VMID, -ENOSPC if the SMMU has no free one, or -ENOMEM.
  */
 int arm_smmu_vmid_alloc(struct arm_smmu_device *smmu)
 {
-	/* VMID 0 is that of STEs without a stage 2 */
+	/* VMID 0 is for STEs without a stage 2 */
 	return ida_alloc_range(&smmu->vmid_map, 1, (1 << smmu->vmid_bits) - 1,
 			       GFP_KERNEL);
 }
 
 /**
- * arm_smmu_vmid_free() - Give a VMID back
+ * arm_smmu_vmid_free() - Free a VMID
  * @smmu: The SMMU
- * @vmid: The VMID, of no use any more
+ * @vmid: The VMID, which no use has any more
  */
 void arm_smmu_vmid_free(struct arm_smmu_device *smmu, u16 vmid)
 {
@@ -60,12 +61,12 @@ void arm_smmu_vmid_free(struct arm_smmu_device *smmu, u16 vmid)
 }
 
 /**
- * arm_smmu_s2_use_add() - Use a stage 2 on an SMMU under a VMID
+ * arm_smmu_s2_use_add() - Add a use of a stage 2 on an SMMU under a VMID
  * @s2: The stage 2, a nesting parent that fits @smmu
  * @use: The use
  * @smmu: The SMMU
  * @vmid: A VMID that nothing else on @smmu has, clean in the TLB
- * @nested: Stage 1 goes on top of it
+ * @nested: Whether a stage 1 is nested on it
  */
 void arm_smmu_s2_use_add(struct arm_smmu_domain *s2,
 			 struct arm_smmu_s2_use *use,
@@ -80,9 +81,9 @@ void arm_smmu_s2_use_add(struct arm_smmu_domain *s2,
 }
 
 /**
- * arm_smmu_s2_use_del() - End a use of a stage 2
+ * arm_smmu_s2_use_del() - Remove a use of a stage 2
  * @s2: The stage 2
- * @use: A use of it whose VMID is in no STE any more
+ * @use: The use, whose VMID no STE has any more
  *
  * On return the VMID is clean in the TLB.
  */
@@ -97,12 +98,12 @@ void arm_smmu_s2_use_del(struct arm_smmu_domain *s2,
 }
 
 /**
- * arm_smmu_s2_fits() - Can an SMMU walk a stage 2 that was made for another?
+ * arm_smmu_s2_fits() - Check whether an SMMU can walk a stage 2 of another one
  * @s2: The stage 2
  * @smmu: The SMMU
  *
- * Return: true if the page table's granule, sizes, coherence and attributes are
- * all ones that @smmu has.
+ * Return: true if @smmu supports the granule, sizes, coherence and attributes
+ * of the page table.
  */
 bool arm_smmu_s2_fits(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
 {
@@ -124,7 +125,7 @@ bool arm_smmu_s2_fits(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
 	       !!(smmu->features & ARM_SMMU_FEAT_COHERENCY);
 }
 
-/* The plain use on @smmu other than the domain's own */
+/* The use for plain attachments on @smmu, if that is not the domain's SMMU */
 static struct arm_smmu_s2_use *arm_smmu_s2_find(struct arm_smmu_domain *s2,
 						struct arm_smmu_device *smmu)
 {
@@ -146,8 +147,8 @@ static struct arm_smmu_s2_use *arm_smmu_s2_find(struct arm_smmu_domain *s2,
  * @s2: The domain
  * @master: The device, behind another SMMU than @s2 was made for
  *
- * Refuses what the attach would refuse later, so that no use is left behind but
- * where memory runs out.
+ * Refuses what the attach would refuse later, so a use without attachment is
+ * only left behind if memory runs out.
  *
  * Return: 0, -EINVAL if @s2 cannot be used there, -EBUSY if the device has
  * PASIDs of the host, or that of arm_smmu_vmid_alloc().
@@ -183,11 +184,11 @@ int arm_smmu_s2_join(struct arm_smmu_domain *s2, struct arm_smmu_master *master)
 }
 
 /**
- * arm_smmu_s2_free_uses() - End the plain uses with their domain
+ * arm_smmu_s2_free_uses() - Free the uses for plain attachments
  * @s2: The domain, to which no device is attached
  *
- * Freeing the page table has flushed their VMIDs already; they are given back by
- * the one rule for all VMIDs nevertheless.
+ * Freeing the page table has flushed their VMIDs already, but all VMIDs are
+ * freed in the same way.
  */
 void arm_smmu_s2_free_uses(struct arm_smmu_domain *s2)
 {
@@ -205,7 +206,7 @@ void arm_smmu_s2_free_uses(struct arm_smmu_domain *s2)
  * @s2: The domain
  * @smmu: An SMMU that a device is attached behind
  *
- * Return: the VMID; 0, which no stage 2 has, if nothing is attached there.
+ * Return: the VMID, or 0, which no stage 2 has, if nothing is attached there.
  */
 u16 arm_smmu_s2_vmid(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
 {
@@ -218,11 +219,11 @@ u16 arm_smmu_s2_vmid(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu)
 }
 
 /**
- * arm_smmu_s2_inv_all() - The whole of a stage 2 has changed
+ * arm_smmu_s2_inv_all() - Invalidate a whole stage 2
  * @s2: The stage 2
  *
- * Covers the TLB entries of all its uses. On return they are gone. The ATCs of
- * the devices are arm_smmu_atc_inv_domain()'s.
+ * On return the TLB entries of all its uses are gone. arm_smmu_atc_inv_domain()
+ * handles the ATCs of the devices.
  */
 void arm_smmu_s2_inv_all(struct arm_smmu_domain *s2)
 {
@@ -239,7 +240,9 @@ void arm_smmu_s2_inv_all(struct arm_smmu_domain *s2)
 	up_read(&s2->s2_uses_lock);
 }
 
-/* Without RIL a command is one entry, and a guest's range has the same limit */
+/*
+ * Without RIL each entry takes a command; the limit is that of a guest's range
+ */
 static bool arm_smmu_s2_range_is_short(struct arm_smmu_s2_use *use, size_t size,
 				       size_t granule)
 {
@@ -248,17 +251,17 @@ static bool arm_smmu_s2_range_is_short(struct arm_smmu_s2_use *use, size_t size,
 }
 
 /**
- * arm_smmu_s2_inv_range() - A range of a stage 2 has changed
+ * arm_smmu_s2_inv_range() - Invalidate a range of a stage 2
  * @s2: The stage 2
  * @iova: Start of the range, in bytes
  * @size: Its size, in bytes
  * @granule: Size of one of its leaf entries, in bytes
  * @leaf: Only leaf entries have changed
  *
- * As arm_smmu_s2_inv_all(). CMD_TLBI_S2_IPA need not remove entries that combine
- * both stages (4.4.3), and by which guest addresses these are found the host
- * cannot know: all of them go, after the stage-2 entries. Of a range that would
- * take many commands all stage-2 entries go with them.
+ * Like arm_smmu_s2_inv_all(). CMD_TLBI_S2_IPA need not remove entries that
+ * combine both stages (4.4.3), and the host does not know the guest addresses
+ * of these. So remove all of them after the stage-2 entries. For a range that
+ * would take many commands remove all stage-2 entries as well.
  */
 void arm_smmu_s2_inv_range(struct arm_smmu_domain *s2, unsigned long iova,
 			   size_t size, size_t granule, bool leaf)
@@ -278,7 +281,7 @@ void arm_smmu_s2_inv_range(struct arm_smmu_domain *s2, unsigned long iova,
 			},
 		};
 
-		/* User space decides how many there are */
+		/* User space decides how many uses there are */
 		cond_resched();
 		if (use->nested && !arm_smmu_s2_range_is_short(use, size, granule)) {
 			arm_smmu_s2_use_tlbi(use, CMDQ_OP_TLBI_S12_VMALL);

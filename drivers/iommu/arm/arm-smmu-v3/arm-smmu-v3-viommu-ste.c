@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A guest's stream table entries in terms of the host's
+ * Translation of a guest's stream table entries to the host's
  *
- * Everything here is a function of values: no object, no lock, no hardware.
- * What a guest puts into an STE reaches the hardware only through these
- * functions, and only in fields named here. Sections are those of the SMMUv3
- * architecture, Arm IHI 0070.
+ * All functions here are pure: no object, no lock, no hardware. Values that a
+ * guest puts into an STE reach the hardware only through them, and only in
+ * fields named here. Section numbers refer to the SMMUv3 architecture, Arm IHI
+ * 0070.
  */
 #include <kunit/visibility.h>
 
 #include "arm-smmu-v3-viommu.h"
 
-/* 5.2: the fields of a guest STE that the kernel takes */
+/* 5.2: the fields of a guest STE that the kernel accepts */
 #define VSTE_0_FIELDS							\
 	(STRTAB_STE_0_V | STRTAB_STE_0_CFG | STRTAB_STE_0_S1FMT |	\
 	 STRTAB_STE_0_S1CTXPTR_MASK | STRTAB_STE_0_S1CDMAX)
@@ -25,11 +25,11 @@
  *        cleared as a whole.
  * @enable_ats: Whether the device may use ATS under this STE
  *
- * The kernel sees a guest STE but not the guest's PCI ATS control: a guest whose
- * STE says EATS=0 sends no CMD_ATC_INV, so its device must not use ATS. Under a
- * bypass the host alone changes translations, and ATS is the host's choice.
+ * The kernel sees a guest STE but not the guest's PCI ATS control. A guest with
+ * EATS=0 in its STE sends no CMD_ATC_INV, so its device must not use ATS. Under
+ * a bypass only the host changes translations, and it decides about ATS.
  *
- * Return: 0, or -EIO for a field or a value that a guest may not have.
+ * Return: 0, or -EIO for a field or a value that a guest may not use.
  */
 int arm_smmu_vste_check(__le64 *vste, bool *enable_ats)
 {
@@ -70,8 +70,7 @@ EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vste_check);
 /**
  * arm_smmu_make_nested_ste() - Make the physical STE for a guest STE
  * @target: The STE to make
- * @s2: The STE for stage 2 alone, with the vIOMMU's VMID and the EATS that is
- *      to be in force
+ * @s2: The STE for stage 2 alone, with the vIOMMU's VMID and the EATS to set
  * @vste: Words 0 and 1 of the guest STE, as arm_smmu_vste_check() leaves them
  * @force_s1stalld: The stream must not stall, but the guest's CDs could make it
  *		    (3.12: only where STALL_MODEL is 0b00, else S1STALLD is
@@ -113,11 +112,12 @@ EXPORT_SYMBOL_IF_KUNIT(arm_smmu_make_nested_ste);
  * @target: The STE to install
  * @between: The STE to install before @target
  *
- * A change between a nested STE and the same stage 2 alone lands in word 0, and
- * is hitless. But a stage 2 has one VMID for devices attached to itself and one
- * for each vIOMMU, and VMID is in word 2: two words, a window of abort. So first
- * change to, or away from, stage 2 alone under the VMID of the nested STE. What
- * the device can reach is at each moment that of @cur or @target.
+ * A change between a nested STE and the same stage 2 alone only changes word 0,
+ * and is hitless. But a stage 2 has one VMID for devices attached to itself and
+ * one for each vIOMMU, and VMID is in word 2. Changing two words would abort
+ * transactions in between. So first change to, or away from, stage 2 alone
+ * under the VMID of the nested STE. At any time the device can reach what @cur
+ * or @target allows.
  *
  * Return: true if @between is to be installed first.
  */

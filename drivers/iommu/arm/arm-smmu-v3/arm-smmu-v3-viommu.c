@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vIOMMU on the SMMUv3: a VM's slice of an SMMU
+ * vIOMMU on the SMMUv3: the part of an SMMU that a VM uses
  *
  *	arm_smmu_domain (stage 2)  <---  arm_smmu_viommu (a use of it, a VMID)
  *		::devices, under ::devices_lock     ^
  *			master, nested               \
  *					    arm_smmu_nested_domain (guest STE)
  *
- * Owns:	a vIOMMU owns its VMID. ASIDs belong to the guest, whose vIOMMUs
- *		each have their own, so no two share a VMID.
- * Held by:	the core holds the stage 2 for the vIOMMU and the vIOMMU for each
- *		nested domain and virtual device. STEs with the VMID exist only
- *		while a device is attached to a nested domain.
- * Locks:	arm_smmu_asid_lock orders attaches of all devices, as elsewhere in
- *		the driver; streams_mutex keeps a master while its event is
- *		reported. For changes of the stage 2 see arm-smmu-v3-viommu-s2.c.
- * Dies:	see the core; the VMID is flushed before it is given back.
+ * Owns:	a vIOMMU owns its VMID. Each vIOMMU of a guest has its own
+ *		ASIDs, which the guest assigns, so vIOMMUs never share a VMID.
+ * Held by:	the core holds the stage 2 for the vIOMMU and the vIOMMU for
+ *		each nested domain and virtual device. STEs with the VMID exist
+ *		only while a device is attached to a nested domain.
+ * Locks:	arm_smmu_asid_lock orders attaches of all devices, as elsewhere
+ *		in the driver; streams_mutex keeps a master while its event is
+ *		reported. For changes of the stage 2 see
+ *		arm-smmu-v3-viommu-s2.c.
+ * Dies:	see the core; the VMID is flushed before it is freed.
  */
 #include <kunit/visibility.h>
 #include <linux/io-pgtable.h>
@@ -26,7 +27,7 @@
 
 /*
  * A guest's stage 1 must not be able to make DMA incoherent: either stage 2
- * decides the memory type, or the root complex keeps coherent what comes.
+ * decides the memory type, or the root complex keeps all accesses coherent.
  */
 static bool arm_smmu_nesting_coherent(struct arm_smmu_master *master,
 				      struct arm_smmu_domain *s2)
@@ -54,7 +55,7 @@ static void arm_smmu_make_nested_domain_ste(struct arm_smmu_ste *target,
 	struct arm_smmu_ste s2;
 	bool force_s1stalld;
 
-	/* Only here does STALL_MODEL let a guest's CD stall the stream */
+	/* Only with this STALL_MODEL can a guest's CD stall the stream */
 	force_s1stalld = (smmu->features & ARM_SMMU_FEAT_STALLS) &&
 			 !master->stall_enabled;
 
@@ -129,7 +130,7 @@ arm_smmu_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
 	bool enable_ats;
 	int ret;
 
-	/* Stalls of a guest end in the host: none goes to a fault object */
+	/* The host handles stalls of a guest; none goes to a fault object */
 	if (flags)
 		return ERR_PTR(-EOPNOTSUPP);
 
@@ -168,15 +169,15 @@ static void arm_smmu_vevent_set_virt_id(void *payload, u64 virt_id)
  * @smmu: The SMMU
  * @evt: The event record
  *
- * Return: 0 if the VM was told, or could have been had it read its earlier
- * events; an error if the event is the host's.
+ * Return: 0 if the VM got the event or its queue was full; an error if the
+ * event is for the host.
  */
 int arm_smmu_viommu_handle_evt(struct arm_smmu_device *smmu, const u64 *evt)
 {
 	struct iommu_vevent_arm_smmuv3 vevent;
 	const struct iommufd_device_event event = {
 		.type = IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
-		/* The PASIDs of a nested domain are all the guest's */
+		/* All PASIDs of a nested domain belong to the guest */
 		.pasid = IOMMU_NO_PASID,
 		.payload = &vevent,
 		.len = sizeof(vevent),
@@ -204,7 +205,7 @@ static int arm_smmu_master_supported(struct arm_smmu_master *master)
 
 	if (!(smmu->features & ARM_SMMU_FEAT_NESTING))
 		return -EOPNOTSUPP;
-	/* The erratum needs a CMD_SYNC where a guest's batch has none */
+	/* The erratum needs CMD_SYNCs that a guest's batch does not have */
 	if (smmu->options & ARM_SMMU_OPT_CMDQ_FORCE_SYNC)
 		return -EOPNOTSUPP;
 	if (!(smmu->features & ARM_SMMU_FEAT_S2FWB) &&
@@ -269,7 +270,7 @@ int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	struct arm_smmu_master *master = dev_iommu_priv_get(dev);
 	int ret;
 
-	/* Another nesting parent, made for this device, would do in each case */
+	/* In each case a nesting parent allocated for this device would work */
 	if (!arm_smmu_s2_fits(s2_parent, master->smmu) ||
 	    !arm_smmu_nesting_coherent(master, s2_parent))
 		return -EINVAL;
@@ -304,7 +305,10 @@ int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
 	/* A StreamID has 32 bits */
 	if (core->virt_id > U32_MAX)
 		return -EINVAL;
-	/* A command for one virtual stream is not made one for several */
+	/*
+	 * A command for one virtual stream is not multiplied for several
+	 * streams
+	 */
 	if (master->num_streams != 1)
 		return -EOPNOTSUPP;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * vIOMMU on the SMMUv3: what its files, the driver's core and the tests share
+ * vIOMMU on the SMMUv3: shared by its files, arm-smmu-v3.c and the tests
  */
 #ifndef _ARM_SMMU_V3_VIOMMU_H
 #define _ARM_SMMU_V3_VIOMMU_H
@@ -9,11 +9,11 @@
 
 #include "arm-smmu-v3.h"
 
-/* The longest range that is sent an address at a time: one list of commands */
+/* The longest range that is sent address by address: one list of commands */
 #define ARM_SMMU_VCMD_REPEAT_MAX	(CMDQ_BATCH_ENTRIES - 1)
 
 /**
- * struct arm_smmu_vcmd_caps - What of a guest's commands the hardware takes
+ * struct arm_smmu_vcmd_caps - The guest commands that the hardware supports
  * @ril: Range invalidation and level hints (IDR3.RIL)
  * @ats: CMD_ATC_INV (IDR0.ATS)
  * @ds: 6 bits of SCALE (IDR5.DS)
@@ -29,14 +29,14 @@ struct arm_smmu_vcmd_caps {
 };
 
 /**
- * enum arm_smmu_vcmd_kind - What is left to do with a translated command
+ * enum arm_smmu_vcmd_kind - The remaining work on a translated command
  * @ARM_SMMU_VCMD_CFGI: Replace the virtual StreamID in bits 63:32 of word 0
  * @ARM_SMMU_VCMD_TLBI: Nothing
  * @ARM_SMMU_VCMD_ATC: As for CFGI
  *
  * In the order in which caches fill from each other: a command of one kind must
- * be complete before one of a later kind starts, or what that one removes could
- * come back from the earlier cache.
+ * be complete before one of a later kind starts. Otherwise the later cache
+ * could refill with stale data from the earlier one.
  */
 enum arm_smmu_vcmd_kind {
 	ARM_SMMU_VCMD_CFGI,
@@ -48,8 +48,8 @@ enum arm_smmu_vcmd_kind {
  * struct arm_smmu_s2_use - A stage 2 on one SMMU under one VMID
  * @s2_elm: In arm_smmu_domain::s2_uses, under its s2_uses_lock
  * @smmu: The SMMU
- * @vmid: The VMID. Used by no STE and clean in the TLB before and after the life
- *        of the use.
+ * @vmid: The VMID. Before and after the life of the use no STE has it and the
+ *        TLB has no entries for it.
  * @nested: TLB entries may combine it with a stage 1
  */
 struct arm_smmu_s2_use {
@@ -60,11 +60,11 @@ struct arm_smmu_s2_use {
 };
 
 /**
- * struct arm_smmu_viommu - A VM's slice of an SMMU
+ * struct arm_smmu_viommu - The part of an SMMU that a VM uses
  * @core: The core's part, must be first
  * @s2_parent: The stage 2 of the VM, kept alive by @core
- * @use: The SMMU, and the VMID of this slice alone
- * @caps: What commands the SMMU takes
+ * @use: The SMMU, and the VMID of this vIOMMU
+ * @caps: Commands that the SMMU supports
  */
 struct arm_smmu_viommu {
 	struct iommufd_viommu core;
@@ -74,7 +74,7 @@ struct arm_smmu_viommu {
 };
 
 /**
- * struct arm_smmu_vdevice - A device as a VM's SMMU knows it
+ * struct arm_smmu_vdevice - A device under the StreamID that a VM knows
  * @core: The core's part, must be first
  * @master: The device
  * @sid: Its only StreamID
@@ -88,7 +88,7 @@ struct arm_smmu_vdevice {
 /**
  * struct arm_smmu_nested_domain - A guest's STE
  * @domain: The domain
- * @viommu: The vIOMMU that it is part of, kept alive by its HWPT
+ * @viommu: The vIOMMU that it is on, kept alive by its HWPT
  * @enable_ats: Whether the guest's STE lets the device use ATS
  * @ste: Words 0 and 1 of the guest's STE, valid, without EATS
  */
@@ -111,7 +111,7 @@ to_smmu_nested_domain(struct iommu_domain *domain)
 	return container_of(domain, struct arm_smmu_nested_domain, domain);
 }
 
-/* What the types of vIOMMU on this driver share */
+/* Shared by the types of vIOMMU on this driver */
 int arm_smmu_viommu_supported(struct device *dev);
 bool arm_smmu_viommu_offered(struct iommu_device *iommu);
 int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
@@ -134,7 +134,7 @@ void arm_smmu_s2_use_del(struct arm_smmu_domain *s2,
 			 struct arm_smmu_s2_use *use);
 bool arm_smmu_s2_fits(struct arm_smmu_domain *s2, struct arm_smmu_device *smmu);
 
-/* Pure functions of values */
+/* Pure functions */
 int arm_smmu_vste_check(__le64 *vste, bool *enable_ats);
 void arm_smmu_make_nested_ste(struct arm_smmu_ste *target,
 			      const struct arm_smmu_ste *s2,

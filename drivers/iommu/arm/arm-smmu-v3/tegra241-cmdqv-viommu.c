@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vIOMMU on the Tegra241 CMDQ-V: a slice of an SMMUv3, and a VINTF
+ * vIOMMU on the Tegra241 CMDQ-V: an SMMUv3 vIOMMU with a VINTF
  *
  *	tegra241_viommu
- *		::smmu    an SMMUv3 vIOMMU in all else
+ *		::smmu    the SMMUv3 vIOMMU
  *		::vintf   <---  tegra241_cmdqv::vintfs, for the interrupt handler
  *		::vcmdqs  the registers of all queues of the VINTF
- *		::sids    the pairs of StreamIDs that are taken
+ *		::sids    the allocated pairs of StreamIDs
  *
  * Owns:	the VINTF; a virtual device owns a pair of StreamIDs, a hardware
  *		queue the LVCMDQ of its index.
- * Held by:	its mappings in user space, beside what holds every vIOMMU: while
- *		there is one the guest writes to page 0 of the VINTF when it likes.
- * Locks:	the core serializes hardware queues, with each other and with the end
- *		of the vIOMMU; ::sids has its own. The interrupt handler takes none,
- *		and is waited for before the VINTF goes; a shutdown, which stops
- *		all VINTFs, keeps them by tegra241_cmdqv::vintfs_lock.
- * Dies:	see the core. A VINTF is given back with its queues empty, without a
- *		base and not allocated, and without StreamIDs; one that does not
- *		stop is never given back.
+ * Held by:	as every vIOMMU, and its mappings in user space: while there is
+ *		one the guest can write page 0 of the VINTF at any time.
+ * Locks:	the core serializes hardware queues, with each other and with
+ *		the end of the vIOMMU; ::sids has its own lock. The interrupt
+ *		handler takes no lock; freeing a VINTF waits for it. A shutdown
+ *		stops all VINTFs, and keeps them in place with
+ *		tegra241_cmdqv::vintfs_lock.
+ * Dies:	see the core. A VINTF is freed with its queues empty, without a
+ *		base and not allocated, and without StreamIDs. A VINTF that does
+ *		not stop is never freed.
  *
- * What the hardware does is known from other drivers for it and from what is said
- * of it in public; there is no manual. It substitutes the VMID of the VINTF in
- * the commands of a guest, or refuses a different one: either is safe.
+ * There is no public manual. The behaviour of the hardware is known from other
+ * drivers and from public statements. It replaces the VMID in a guest's
+ * commands by that of the VINTF, or refuses a different one: either is safe.
  */
 #include <linux/iommu.h>
 #include <linux/iommufd_viommu.h>
@@ -32,20 +33,20 @@
 #include "arm-smmu-v3-viommu.h"
 #include "tegra241-cmdqv.h"
 
-/* LOG2SIZE of a queue of this many bytes, which holds commands of 16 bytes */
+/* BASE of a queue of this many bytes; LOG2SIZE counts commands of 16 bytes */
 #define VCMDQ_MIN_LENGTH	(2 * CMDQ_ENT_DWORDS * sizeof(u64))
 #define VCMDQ_BASE(_addr, _length) \
 	((u64)(_addr) | FIELD_PREP(VCMDQ_LOG2SIZE, ilog2(_length) - 4))
 
 /**
- * struct tegra241_viommu - A VM's slice of an SMMU with a VINTF
- * @smmu: What is as in every SMMUv3 vIOMMU, must be first
+ * struct tegra241_viommu - An SMMUv3 vIOMMU with a VINTF
+ * @smmu: The SMMUv3 vIOMMU, must be first
  * @vintf: The VINTF
- * @sids: The pairs of StreamIDs that are taken
- * @parking: An empty page, the base of a queue without memory of the guest
- * @vcmdqs: The queues of the VINTF by index, whether they are the guest's or not
+ * @sids: The allocated pairs of StreamIDs
+ * @parking: An empty page, the base of queues without guest memory
+ * @vcmdqs: All queues of the VINTF by index, allocated to the guest or not
  * @dead: The VINTF was disabled to stop one of its queues
- * @stuck: And did not stop
+ * @stuck: The VINTF did not stop when it was disabled
  */
 struct tegra241_viommu {
 	struct arm_smmu_viommu smmu;
@@ -58,8 +59,8 @@ struct tegra241_viommu {
 };
 
 /**
- * struct tegra241_vdevice - A device that a VM's queues can name
- * @smmu: What is as in every SMMUv3 vIOMMU, must be first
+ * struct tegra241_vdevice - A device that commands in a VM's queues can name
+ * @smmu: The SMMUv3 virtual device, must be first
  * @sidx: Its pair of StreamIDs
  */
 struct tegra241_vdevice {
@@ -94,7 +95,9 @@ static int tegra241_hw_queue_check(struct iommufd_viommu *core, u32 type,
 	return 0;
 }
 
-/* Empty, and on memory that nothing is in, whatever the guest writes now */
+/*
+ * Make the queue empty and point it to an empty page, whatever the guest writes
+ */
 static void tegra241_vcmdq_park(struct tegra241_viommu *viommu,
 				struct tegra241_vcmdq *vcmdq)
 {
@@ -114,17 +117,17 @@ static void tegra241_vcmdq_clear(struct tegra241_vcmdq *vcmdq)
 }
 
 /*
- * Take the memory away from a queue. The guest may enable it at any moment while
- * the slot is alive: before the new base is written, which shows after that, or
- * later, when there is nothing to find any more. A guest that does the former
- * loses its VINTF, which it has no hand on.
+ * Take the memory away from a queue. The guest may enable the queue at any time
+ * while the slot is allocated: before the new base is written, which is
+ * detected afterwards, or later, when the queue points to an empty page. In the
+ * first case disable the VINTF, which the guest cannot re-enable.
  */
 static int tegra241_vcmdq_stop(struct tegra241_viommu *viommu,
 			       struct tegra241_vcmdq *vcmdq)
 {
 	if (!viommu->dead && !tegra241_vcmdq_write_config(vcmdq, 0)) {
 		tegra241_vcmdq_park(viommu, vcmdq);
-		/* The one shows at once what the other will say */
+		/* CONFIG.EN changes immediately; STATUS follows */
 		if (!(readl(REG_VCMDQ_PAGE0(vcmdq, CONFIG)) & VCMDQ_EN) &&
 		    !(readl(REG_VCMDQ_PAGE0(vcmdq, STATUS)) & VCMDQ_ENABLED))
 			return 0;
@@ -167,7 +170,7 @@ static int tegra241_hw_queue_init(struct iommufd_hw_queue *core)
 
 	tegra241_vcmdq_set_allocated(vcmdq, true);
 
-	/* The guest reaches it from here on */
+	/* The guest can access the queue from here on */
 	ret = tegra241_vcmdq_stop(viommu, vcmdq);
 	if (ret)
 		return ret;
@@ -226,8 +229,8 @@ static void tegra241_vdevice_release(struct iommufd_vdevice *core)
 /* Events */
 
 /*
- * In the thread of the interrupt handler. The guest acknowledges the error.
- * Returns -EOPNOTSUPP if nobody wants to know of it.
+ * Called in the threaded interrupt handler. The guest acknowledges the error.
+ * Returns -EOPNOTSUPP if the VM has no queue for it.
  */
 int tegra241_viommu_handle_error(struct tegra241_vintf *vintf)
 {
@@ -252,8 +255,8 @@ int tegra241_viommu_handle_error(struct tegra241_vintf *vintf)
 /* vIOMMUs */
 
 /*
- * Is there a VINTF for a VM, whose page 0 can be mapped alone, and which reads
- * memory through the caches?
+ * Are there VINTFs for VMs, can page 0 be mapped by itself, and does the
+ * hardware read memory coherently?
  */
 static bool tegra241_cmdqv_has_user_vintf(struct arm_smmu_device *smmu)
 {
@@ -283,9 +286,9 @@ static bool tegra241_viommu_offered(struct iommu_device *iommu)
 }
 
 /*
- * Nobody has the registers mapped, so what is cleaned stays clean. A guest can
- * enable a queue from the moment it is allocated: @park keeps it from memory of
- * others until then.
+ * Nobody has the registers mapped, so queues that are reset here stay reset. A
+ * guest can enable a queue as soon as it is allocated: with @park it points to
+ * an empty page until then.
  */
 static void tegra241_viommu_clean_queues(struct tegra241_viommu *viommu,
 					 bool park)
@@ -322,13 +325,13 @@ static void tegra241_viommu_stop(struct tegra241_viommu *viommu)
 	lost = viommu->stuck || vintf->enabled;
 	if (lost) {
 		dev_err(cmdqv->dev, "VINTF%u is lost\n", vintf->idx);
-		/* Its index stays taken, so that nobody else can have it */
+		/* Keep its index allocated, so that nobody else gets it */
 		tegra241_cmdqv_unpublish_vintf(cmdqv, vintf->idx);
 	} else {
 		tegra241_cmdqv_deinit_vintf(cmdqv, vintf->idx);
 	}
 	kfree(viommu->vcmdqs);
-	/* What was not stopped may go on reading it */
+	/* A VINTF that did not stop may still read it */
 	if (!lost)
 		free_page(viommu->parking);
 }
@@ -357,7 +360,9 @@ static int tegra241_viommu_start(struct tegra241_viommu *viommu,
 	for (lidx = 0; lidx < cmdqv->num_lvcmdqs_per_vintf; lidx++)
 		tegra241_vintf_init_lvcmdq(vintf, lidx, &viommu->vcmdqs[lidx]);
 
-	/* Whoever had it last, be it the firmware or another kernel */
+	/*
+	 * Remove the state of the last owner, also firmware or another kernel
+	 */
 	ret = tegra241_vintf_write_config(vintf, 0);
 	if (ret)
 		goto err_stop;
@@ -370,7 +375,7 @@ static int tegra241_viommu_start(struct tegra241_viommu *viommu,
 	ret = tegra241_vintf_hw_init(vintf, false);
 	if (ret)
 		goto err_stop;
-	/* Commands that nobody filters must not be a guest's */
+	/* A guest must not have a VINTF that does not filter commands */
 	if (vintf->hyp_own) {
 		ret = -EIO;
 		goto err_stop;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * NVIDIA Tegra241 CMDQ-V: registers, and what the driver keeps of them
+ * NVIDIA Tegra241 CMDQ-V: registers and structures
  *
- * A virtual command queue (VCMDQ) is a command queue of the SMMUv3 with registers
- * of its own. A virtual interface (VINTF) groups queues that have one owner. A
- * queue of a VINTF is a logical one (LVCMDQ) and has a local index there.
+ * A virtual command queue (VCMDQ) is a command queue of the SMMUv3 with its own
+ * registers. A virtual interface (VINTF) groups queues of one owner. A queue of
+ * a VINTF is called a logical queue (LVCMDQ) and has a local index there.
  */
 #ifndef _TEGRA241_CMDQV_H
 #define _TEGRA241_CMDQV_H
@@ -22,7 +22,7 @@
 #define TEGRA241_VCMDQ_PAGE1_BASE	(TEGRA241_VCMDQ_PAGE0_BASE + SZ_64K)
 #define TEGRA241_VINTF_PAGE_BASE	(TEGRA241_VCMDQ_PAGE1_BASE + SZ_64K)
 
-/* Of all of it */
+/* Registers of the CMDQ-V as a whole */
 #define TEGRA241_CMDQV_CONFIG		0x0000
 #define  CMDQV_EN			BIT(0)
 
@@ -44,7 +44,7 @@
 #define  CMDQV_CMDQ_ALLOC_LVCMDQ	GENMASK(7, 1)
 #define  CMDQV_CMDQ_ALLOCATED		BIT(0)
 
-/* Of a VINTF */
+/* Registers of a VINTF */
 #define TEGRA241_VINTF(v)		(0x1000 + 0x100 * (v))
 
 #define TEGRA241_VINTF_CONFIG		0x0000
@@ -61,14 +61,17 @@
 #define  VINTF_SID_MATCH_EN		BIT(0)
 #define TEGRA241_VINTF_SID_REPLACE(s)	(0x0080 + 0x4 * (s))
 #define  VINTF_SID_REPLACE_SID		GENMASK(19, 0)
-/* As many as there is room for */
+/* As many as fit */
 #define  VINTF_SID_MAX			16
 
 #define TEGRA241_VINTF_LVCMDQ_ERR_MAP_64(m) \
 					(0x00C0 + 0x8 * (m))
 #define  LVCMDQ_ERR_MAP_NUM_64		2
 
-/* Of a queue: page 0 names no memory and may be given away, page 1 does */
+/*
+ * Registers of a queue: page 0 has no addresses and may be mapped by a VM, page
+ * 1 has
+ */
 #define TEGRA241_VCMDQ_PAGE0(q)		(TEGRA241_VCMDQ_PAGE0_BASE + 0x80 * (q))
 
 #define TEGRA241_VCMDQ_CONS		0x00000
@@ -92,7 +95,7 @@
 #define TEGRA241_VCMDQ_BASE		0x00000
 #define TEGRA241_VCMDQ_CONS_INDX_BASE	0x00008
 
-/* The same by the VINTF that a queue is allocated to */
+/* The same through the VINTF that the queue is allocated to */
 #define TEGRA241_VINTF_PAGE0(i)		(TEGRA241_VINTF_PAGE_BASE + SZ_128K * (i))
 #define TEGRA241_VINTF_PAGE1(i)		(TEGRA241_VINTF_PAGE0(i) + SZ_64K)
 #define TEGRA241_LVCMDQ_PAGE0(i, q)	(TEGRA241_VINTF_PAGE0(i) + 0x80 * (q))
@@ -162,15 +165,15 @@ struct tegra241_vintf {
  * @base: Its registers
  * @base_phys: The physical address of @base
  * @irq: Its interrupt, 0 for none
- * @num_vintfs: How many VINTFs there are
- * @num_vcmdqs: How many queues there are
- * @num_lvcmdqs_per_vintf: How many of them are for each VINTF
- * @num_sids_per_vintf: How many pairs of StreamIDs each VINTF has
+ * @num_vintfs: Number of VINTFs
+ * @num_vcmdqs: Number of queues
+ * @num_lvcmdqs_per_vintf: Number of queues of each VINTF
+ * @num_sids_per_vintf: Number of pairs of StreamIDs of each VINTF
  * @version: The version that the hardware reports
  * @vintf_ids: The VINTFs that have an owner
  * @vintfs: The VINTFs that have an owner, by index. The interrupt handler reads
  *	    them without a lock.
- * @vintfs_lock: Taken to change @vintfs, and to keep what is in it
+ * @vintfs_lock: Taken to change @vintfs, and to keep its entries in place
  */
 struct tegra241_cmdqv {
 	struct arm_smmu_device smmu;
@@ -213,7 +216,7 @@ int tegra241_cmdqv_init_vintf(struct tegra241_cmdqv *cmdqv, u16 max_idx,
 void tegra241_cmdqv_unpublish_vintf(struct tegra241_cmdqv *cmdqv, u16 idx);
 void tegra241_cmdqv_deinit_vintf(struct tegra241_cmdqv *cmdqv, u16 idx);
 
-/* And what it gives to it */
+/* The functions of tegra241-cmdqv-viommu.c that tegra241-cmdqv.c calls */
 int tegra241_viommu_handle_error(struct tegra241_vintf *vintf);
 #else
 static inline int tegra241_viommu_handle_error(struct tegra241_vintf *vintf)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * IOMMU_VIOMMU_TYPE_DEFAULT: the vIOMMU type that needs no operations of a driver
+ * IOMMU_VIOMMU_TYPE_DEFAULT: the vIOMMU type that needs no operations of a
+ * driver
  *
  * Available on every IOMMU that can nest, unless its driver opts out. The core
- * keeps the virtual devices and serves the lookups; nested HWPTs come from the
- * operation that allocates them without a vIOMMU, and are invalidated as those
- * are. There is no state but the core's own.
+ * keeps the virtual devices and serves lookups. Nested HWPTs come from the
+ * operation that allocates them without a vIOMMU, and are invalidated in the
+ * same way. There is no state besides the core's.
  */
 #include <linux/iommu.h>
 #include <linux/limits.h>
@@ -20,9 +21,9 @@ static int iommufd_viommu_default_supported(struct device *dev)
 }
 
 /*
- * The parent may be made for another IOMMU of the driver. An attach would find
- * out, but the VMM is told now that it has to make one for this: compare it with
- * the one that this device would get.
+ * The parent may have been allocated for another IOMMU of the driver. Check
+ * this now rather than at an attach, so that the VMM allocates another parent:
+ * compare it with the one that this device would get.
  */
 static int iommufd_viommu_default_init(struct iommufd_viommu *viommu,
 				       struct device *dev,
@@ -51,7 +52,10 @@ static int iommufd_viommu_default_init(struct iommufd_viommu *viommu,
 	return rc;
 }
 
-/* Where the driver knows PCI devices by their requester ID, so do its guests */
+/*
+ * A driver that identifies PCI devices by requester ID has guests that do so
+ * too
+ */
 static int iommufd_viommu_default_vdevice_init(struct iommufd_vdevice *vdev)
 {
 	if (dev_is_pci(vdev->dev) && vdev->virt_id > U16_MAX)

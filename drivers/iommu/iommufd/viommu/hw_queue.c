@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The HW queue object: guest memory that hardware accesses as a queue of the guest
+ * The HW queue object: guest memory that hardware accesses as a queue of the
+ * guest
  *
- * Owns:	the pin of its memory, what the driver hangs on it, a user of the
- *		vIOMMU, and if the type is ordered a user of the queue with the
- *		next lower index.
+ * Owns:	the pin of its memory, the driver's state, a reference on the
+ *		vIOMMU, and if the type is ordered a reference on the queue with
+ *		the next lower index.
  * Held by:	the queue with the next higher index.
  * Locks:	iommufd_viommu_obj::hw_queues_lock guards the list of queues and
- *		serializes the driver's hw_queue_init and hw_queue_release. Under
- *		it the locks of the IOAS are taken, see pin.c.
- * Dies:	by IOMMU_DESTROY when no queue depends on it (-EBUSY before), or when
- *		the iommufd is closed. The driver stops the hardware before the
- *		memory is let go.
+ *		serializes the driver's hw_queue_init and hw_queue_release.
+ *		Under it the locks of the IOAS are taken, see pin.c.
+ * Dies:	by IOMMU_DESTROY when no queue depends on it (-EBUSY before), or
+ *		when the iommufd is closed. The driver stops the hardware before
+ *		the memory is released.
  */
 #define pr_fmt(fmt) "iommufd: " fmt
 
@@ -35,8 +36,8 @@ iommufd_hw_queue_find(struct iommufd_viommu_obj *viommu_obj, u32 type, u32 index
 }
 
 /*
- * The hardware did not let go of the memory, so it is never used again. A queue
- * that is accessed through the stage 2 loses its memory with that.
+ * The hardware may still access the memory, so leak it. A queue that is
+ * accessed through the stage 2 loses access when that unmaps the memory.
  */
 static void iommufd_hw_queue_lose_pages(struct iommufd_hw_queue *queue)
 {
@@ -72,7 +73,7 @@ void iommufd_hw_queue_destroy(struct iommufd_object *obj)
 	refcount_dec(&viommu_obj->obj.users);
 }
 
-/* Takes a user of the queue below, if there has to be one */
+/* Takes a reference on the queue below, if the type is ordered */
 static int iommufd_hw_queue_depend(struct iommufd_hw_queue_obj *queue_obj)
 {
 	struct iommufd_hw_queue *queue = &queue_obj->queue;
@@ -83,7 +84,7 @@ static int iommufd_hw_queue_depend(struct iommufd_hw_queue_obj *queue_obj)
 
 	queue_obj->lower = iommufd_hw_queue_find(viommu_obj, queue->type,
 					    queue->index - 1);
-	/* It may be on its way out, and wait for hw_queues_lock */
+	/* It may be in destruction, waiting for hw_queues_lock */
 	if (queue_obj->lower && !refcount_inc_not_zero(&queue_obj->lower->obj.users))
 		queue_obj->lower = NULL;
 	return queue_obj->lower ? 0 : -EIO;
@@ -137,7 +138,7 @@ iommufd_hw_queue_find_type(const struct iommufd_viommu_ops *ops, u32 type)
 	return NULL;
 }
 
-/* What no driver could take is refused before memory is spent on it */
+/* Refuse what no driver can accept before allocating memory */
 static struct iommufd_hw_queue_obj *
 iommufd_hw_queue_create(struct iommufd_ctx *ictx,
 			struct iommufd_viommu_obj *viommu_obj,
@@ -203,7 +204,10 @@ int iommufd_hw_queue_alloc_ioctl(struct iommufd_ucmd *ucmd)
 	if (rc)
 		goto out_abort;
 
-	/* A queue can be depended on once it has started: nothing fails then */
+	/*
+	 * Other queues may depend on it once it has started; nothing fails
+	 * after that
+	 */
 	mutex_lock(&viommu_obj->hw_queues_lock);
 	rc = iommufd_hw_queue_start(queue_obj);
 	if (!rc)

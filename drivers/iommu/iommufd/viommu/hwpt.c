@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Nested HWPTs that are part of a vIOMMU
+ * Nested HWPTs on a vIOMMU
  *
- * The object is the nested HWPT of iommufd. It holds a user of the vIOMMU
- * instead of one of the nesting parent, which the vIOMMU holds. It is attached,
- * faults and is destroyed like any nested HWPT; in addition the vIOMMU has a say
- * in which devices it is attached to, and gets their events.
+ * The object is the nested HWPT of iommufd. It holds a reference on the vIOMMU
+ * instead of the nesting parent, which the vIOMMU holds. Attachments, faults
+ * and destruction are those of any nested HWPT. In addition the vIOMMU may
+ * refuse an attachment, and gets the events of attached devices.
  */
 #include <linux/iommu.h>
 #include <trace/events/iommufd_viommu.h>
@@ -16,14 +16,14 @@
 /**
  * iommufd_viommu_hwpt_alloc() - Allocate a nested HWPT on a vIOMMU
  * @ictx: The iommufd
- * @obj: The vIOMMU, held by the caller for the call
+ * @obj: The vIOMMU, held by the caller during the call
  * @idev: A device behind the same physical IOMMU
  * @flags: enum iommufd_hwpt_alloc_flags from user space
- * @user_data: What the guest wants, of a driver specific type
+ * @user_data: The guest's configuration, of a driver specific type
  *
- * Return: the HWPT, complete but not visible yet, or -EOPNOTSUPP for flags that
- * are not known and for missing @user_data, -EINVAL for a device behind another
- * IOMMU, and what the driver says of the contents of @user_data.
+ * Return: the HWPT, complete but not visible yet, or -EOPNOTSUPP for unknown
+ * flags and for missing @user_data, -EINVAL for a device behind another IOMMU,
+ * or the driver's error for the contents of @user_data.
  */
 struct iommufd_hwpt_nested *
 iommufd_viommu_hwpt_alloc(struct iommufd_ctx *ictx, struct iommufd_object *obj,
@@ -71,8 +71,8 @@ iommufd_viommu_hwpt_alloc(struct iommufd_ctx *ictx, struct iommufd_object *obj,
 }
 
 /**
- * iommufd_viommu_hwpt_destroy() - The end of a nested HWPT on a vIOMMU
- * @hwpt_nested: The HWPT, whose domain is gone
+ * iommufd_viommu_hwpt_destroy() - Release the vIOMMU of a nested HWPT
+ * @hwpt_nested: The HWPT, whose domain was freed
  */
 void iommufd_viommu_hwpt_destroy(struct iommufd_hwpt_nested *hwpt_nested)
 {
@@ -81,7 +81,7 @@ void iommufd_viommu_hwpt_destroy(struct iommufd_hwpt_nested *hwpt_nested)
 	refcount_dec(&hwpt_nested->viommu->users);
 }
 
-/* Attachments: the calls of ../device.c, all with the group lock held */
+/* Attachments: called by ../device.c with the group lock held */
 
 static struct iommufd_viommu_obj *
 iommufd_hwpt_viommu(struct iommufd_hw_pagetable *hwpt)
@@ -97,15 +97,16 @@ iommufd_hwpt_viommu(struct iommufd_hw_pagetable *hwpt)
 }
 
 /**
- * iommufd_viommu_attach_check() - May a device be attached to a HWPT?
+ * iommufd_viommu_attach_check() - Check whether a device may attach to a HWPT
  * @idev: The device; the caller holds the lock of its group
  * @hwpt: The HWPT
  *
- * A guest invalidates what a device caches of its stage 1 by the virtual ID, so
- * without one no such HWPT. This is about devices that are bound to iommufd:
- * the bridges of a group raise no DMA of their own and follow its devices.
+ * A guest uses the virtual ID to invalidate what a device caches of its stage
+ * 1, so a device without one must not attach to a stage 1. This only concerns
+ * devices that are bound to iommufd: the bridges of a group raise no DMA of
+ * their own and follow its devices.
  *
- * Return: 0, or -ENOENT if the device lacks the virtual device that it needs.
+ * Return: 0, or -ENOENT if the device needs a virtual device and has none.
  */
 int iommufd_viommu_attach_check(struct iommufd_device *idev,
 				struct iommufd_hw_pagetable *hwpt)
@@ -126,11 +127,13 @@ int iommufd_viommu_attach_check(struct iommufd_device *idev,
 }
 
 /**
- * iommufd_viommu_attach_group_check() - May a group be attached to a HWPT?
+ * iommufd_viommu_attach_group_check() - Check whether a group may attach to a
+ * HWPT
  * @igroup: The group; the caller holds its lock
  * @hwpt: The HWPT
  *
- * Return: as iommufd_viommu_attach_check(), of each attached device.
+ * Return: 0, or the error of iommufd_viommu_attach_check() for an attached
+ * device.
  */
 int iommufd_viommu_attach_group_check(struct iommufd_group *igroup,
 				      struct iommufd_hw_pagetable *hwpt)
@@ -151,10 +154,10 @@ int iommufd_viommu_attach_group_check(struct iommufd_group *igroup,
 /**
  * iommufd_viommu_set_attached() - Route the events of a device
  * @idev: The device; the caller holds the lock of its group
- * @hwpt: What the device is, or is about to be, attached to; NULL for nothing
+ * @hwpt: The HWPT that the device is, or is about to be, attached to, or NULL
  *
- * Call it before an attach and a replace, since the first event can come before
- * they return, to be undone if they fail; and after a detach.
+ * Call it before an attach and a replace, because the first event can arrive
+ * before they return, and undo it if they fail. Call it after a detach.
  */
 void iommufd_viommu_set_attached(struct iommufd_device *idev,
 				 struct iommufd_hw_pagetable *hwpt)
@@ -194,8 +197,8 @@ void iommufd_viommu_set_group_attached(struct iommufd_group *igroup,
  * __iommufd_viommu_trace_attach() - Trace the attach of a device
  * @idev: The device
  * @pasid: Its PASID, IOMMU_NO_PASID for the device itself
- * @pt_id: What it was, or should have been, attached to
- * @ret: 0 or why it was not
+ * @pt_id: The ID of the object to attach to
+ * @ret: The result of the attach
  */
 void __iommufd_viommu_trace_attach(struct iommufd_device *idev, ioasid_t pasid,
 				   u32 pt_id, int ret)

@@ -2,13 +2,13 @@
 /*
  * mmap() on the iommufd: registers that a vIOMMU gives to its VM
  *
- * A vIOMMU has at most one such region, which is there from the driver's init
- * on and does not change. Where it is found follows from the ID of the object,
- * so there is nothing to keep, and only who could name the object in another
- * call finds it: not before it is complete, not after it is gone.
+ * A vIOMMU has at most one such region, which exists from the driver's init on
+ * and does not change. The object's ID gives the region's offset. So no table
+ * is needed, and mmap() finds the region exactly when other calls find the
+ * object: not before it is complete, and not after it is destroyed.
  *
- * Each VMA is a user of the vIOMMU. The VMA also keeps the file, so no iommufd
- * is closed with a region mapped.
+ * Each VMA holds a reference on the vIOMMU and on the file, so no iommufd is
+ * closed while a region is mapped.
  */
 #include <linux/mm.h>
 
@@ -28,7 +28,7 @@ static void iommufd_viommu_vma_close(struct vm_area_struct *vma)
 	refcount_dec(&viommu_obj->obj.users);
 }
 
-/* A part of a region cannot be mapped, so none is left by unmapping the rest */
+/* Regions are only mapped as a whole, so unmapping a part is refused */
 static int iommufd_viommu_vma_may_split(struct vm_area_struct *vma,
 					unsigned long addr)
 {

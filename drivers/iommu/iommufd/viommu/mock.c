@@ -2,24 +2,24 @@
 /*
  * The vIOMMU of the mock driver, for tools/testing/selftests/iommu
  *
- * It has no hardware to program. What it does have shows user space that the
- * core has called it, with what, and in which order:
+ * It has no hardware to program. Its state shows user space that the core has
+ * called it, with which arguments and in which order:
  *
- *  - data of IOMMU_VIOMMU_ALLOC that comes back,
- *  - four cache entries a mock device, which a command invalidates by virtual
- *    ID and which IOMMU_TEST_OP_DEV_CHECK_CACHE compares,
+ *  - data of IOMMU_VIOMMU_ALLOC that it copies back,
+ *  - four cache entries for each mock device, which a command invalidates by
+ *    virtual ID and which IOMMU_TEST_OP_DEV_CHECK_CACHE compares,
  *  - two pages to map, which come with the data of IOMMU_VIOMMU_ALLOC,
- *  - two hardware queues, of which the second needs the first, and what is in
- *    their memory, IOMMU_TEST_OP_HW_QUEUE_READ,
- *  - two more that are written, need no order and no contiguous memory,
- *  - numbers of the objects that exist, IOMMU_TEST_OP_VIOMMU_COUNT,
- *  - failures to order, IOMMU_TEST_OP_VIOMMU_FAIL.
+ *  - two hardware queues, of which the second needs the first, and the contents
+ *    of their memory, IOMMU_TEST_OP_HW_QUEUE_READ,
+ *  - two more that are written, and need neither order nor contiguous memory,
+ *  - the number of existing objects, IOMMU_TEST_OP_VIOMMU_COUNT,
+ *  - failures on request, IOMMU_TEST_OP_VIOMMU_FAIL.
  *
  * It also warns if the core breaks what include/linux/iommufd_viommu.h promises
  * to drivers.
  *
- * All state outside the objects is of the whole kernel, tests that count or fail
- * must not run at the same time.
+ * State outside the objects is global, so tests that count objects or request
+ * failures must not run at the same time.
  */
 #include <linux/atomic.h>
 #include <linux/highmem.h>
@@ -34,10 +34,10 @@
 /**
  * struct mock_viommu - A vIOMMU
  * @core: The core's part
- * @nested: How many nested domains are on it
- * @pages: What user space can map, 0 without user data
- * @hw_queues: Those that there are, by their index; under the lock that the core
- *	       holds when it calls for one
+ * @nested: Number of nested domains on it
+ * @pages: The pages that user space can map, 0 without user data
+ * @hw_queues: The existing queues by index; guarded by the lock that the core
+ *	       holds when it calls the operations of a queue
  */
 struct mock_viommu {
 	struct iommufd_viommu core;
@@ -49,7 +49,7 @@ struct mock_viommu {
 /**
  * struct mock_vdevice - A virtual device
  * @core: The core's part
- * @cache: That of the device
+ * @cache: The cache of the device
  */
 struct mock_vdevice {
 	struct iommufd_vdevice core;
@@ -66,7 +66,7 @@ static struct mock_viommu *to_mock_viommu(struct iommufd_viommu *viommu)
 	return container_of(viommu, struct mock_viommu, core);
 }
 
-/* Failures, each of one call */
+/* Requested failures, each of one call */
 
 static DEFINE_SPINLOCK(mock_fail_lock);
 static struct {
@@ -196,14 +196,14 @@ mock_viommu_alloc_nested(struct iommufd_viommu *viommu, struct device *dev,
 	return domain;
 }
 
-/* A nested domain of this vIOMMU is gone */
+/* A nested domain of this vIOMMU was freed */
 void mock_viommu_free_nested(struct iommufd_viommu *viommu)
 {
 	atomic_dec(&to_mock_viommu(viommu)->nested);
 	atomic_dec(&mock_nested_domains);
 }
 
-/* May a nested domain of a vIOMMU be attached? */
+/* Check whether a nested domain of a vIOMMU may be attached */
 int mock_viommu_attach(void)
 {
 	return mock_viommu_fail(MOCK_VIOMMU_FAIL_ATTACH);
@@ -318,7 +318,7 @@ static int mock_hw_queue_check(struct iommufd_viommu *viommu, u32 type,
 	return 0;
 }
 
-/* What is known of a queue besides its number */
+/* The properties of a queue besides its number */
 static bool mock_hw_queue_is_ordered(struct iommufd_hw_queue *queue)
 {
 	bool ordered = queue->type == IOMMU_HW_QUEUE_TYPE_SELFTEST;
@@ -454,7 +454,7 @@ static void mock_vevent_set_virt_id(void *payload, u64 virt_id)
 	event->virt_id = virt_id;
 }
 
-/* Whatever the device is attached to */
+/* For any attachment of the device */
 static int mock_vevent_report(struct iommufd_vdevice *vdev)
 {
 	struct iommu_viommu_event_selftest event = {
@@ -486,7 +486,7 @@ static int mock_device_event(struct device *dev)
 	return rc;
 }
 
-/* The next event of the queue gets this number, to see how numbers wrap */
+/* Sets the number of the queue's next event, to test how numbers wrap */
 static int mock_vevent_sequence(struct iommufd_vdevice *vdev, u32 sequence)
 {
 	struct iommufd_viommu *viommu = vdev->viommu;
@@ -507,7 +507,7 @@ static int mock_vevent_sequence(struct iommufd_vdevice *vdev, u32 sequence)
 	return rc;
 }
 
-/* What an interrupt thread does for a device, on behalf of user space */
+/* Acts as an interrupt handler for a device, on behalf of user space */
 static int mock_vevent(struct iommufd_ucmd *ucmd, u32 dev_id)
 {
 	struct iommu_test_cmd *cmd = ucmd->cmd;
@@ -533,7 +533,7 @@ static int mock_vevent(struct iommufd_ucmd *ucmd, u32 dev_id)
 	return rc;
 }
 
-/* What the hardware would find in a queue */
+/* What the hardware would read from a queue */
 static int mock_hw_queue_read(struct iommufd_ucmd *ucmd)
 {
 	struct iommu_test_cmd *cmd = ucmd->cmd;
@@ -596,7 +596,7 @@ int mock_viommu_test(struct iommufd_ucmd *ucmd)
 	}
 }
 
-/* Behind it are the devices with MOCK_FLAGS_DEVICE_SECOND_IOMMU */
+/* Devices with MOCK_FLAGS_DEVICE_SECOND_IOMMU are behind it */
 struct iommu_device mock_second_iommu;
 
 int mock_viommu_init(struct device *parent, const struct iommu_ops *ops)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the mock driver of iommufd, ../selftest.c, and its vIOMMU share */
+/* Shared by iommufd's mock driver, ../selftest.c, and its vIOMMU */
 #ifndef __IOMMUFD_VIOMMU_MOCK_H
 #define __IOMMUFD_VIOMMU_MOCK_H
 
@@ -10,9 +10,9 @@
 #include "../iommufd_test.h"
 
 /**
- * struct mock_dev_cache - What a mock device has cached
+ * struct mock_dev_cache - The cache of a mock device
  * @entry: IOMMU_TEST_DEV_CACHE_DEFAULT, or 0 once invalidated. Single words
- *         that are read and written without a lock.
+ *         that are accessed without a lock.
  */
 struct mock_dev_cache {
 	u32 entry[MOCK_DEV_CACHE_NUM];

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Guest memory that hardware accesses while it is the guest's
+ * Guest memory that hardware accesses while it belongs to the guest
  *
- * The pages of an IOAS stay where they are while they are mapped, because the
- * IOAS pins them. So what has to be kept is the mapping: an area is pinned, and
- * IOMMU_IOAS_UNMAP of it fails with -EBUSY. Besides, each pin is an access of the
- * kernel to the pages.
+ * An IOAS pins its pages, so they stay in place while they are mapped. It is
+ * the mapping that must be kept: IOMMU_IOAS_UNMAP of a pinned area fails with
+ * -EBUSY. In addition each pin is an access of the kernel to the pages.
  *
  *	io_pagetable::num_pins    pins of all its areas
- *	iopt_area::num_pins       each one pinned range that touches the area
- *	io_pagetable::num_unmaps  calls of IOMMU_IOAS_UNMAP that are under way
+ *	iopt_area::num_pins       pinned ranges that touch the area
+ *	io_pagetable::num_unmaps  running calls of IOMMU_IOAS_UNMAP
  *
- * All are guarded by io_pagetable::iova_rwsem, which is held for writing here: a
- * range is pinned as a whole, or not at all. An unmap gives up that lock on its
- * way, so a pin waits for the end of those that have started; with that an unmap
- * need only look for pins at its start.
+ * io_pagetable::iova_rwsem guards all of them. It is held for writing here: a
+ * range is pinned as a whole or not at all. An unmap drops that lock on its
+ * way, so a pin waits for all unmaps that have started. Then an unmap only
+ * needs to check for pins when it starts.
  */
 #include <linux/iommufd.h>
 #include <linux/mm.h>
@@ -27,12 +26,12 @@
 static DECLARE_WAIT_QUEUE_HEAD(iopt_unmap_wait);
 
 /**
- * iopt_unmap_begin() - Keep new pins away from an unmap
+ * iopt_unmap_begin() - Make new pins wait for an unmap
  * @iopt: The I/O address space
- * @start: First address that is to be unmapped
- * @last: The last one
+ * @start: The first address to unmap
+ * @last: The last address to unmap
  *
- * Undo by iopt_unmap_end() if it succeeds.
+ * Undo with iopt_unmap_end() if it succeeds.
  *
  * Return: 0, or -EBUSY if a mapping in the range is pinned.
  */
@@ -56,7 +55,7 @@ int iopt_unmap_begin(struct io_pagetable *iopt, unsigned long start,
 
 /**
  * iopt_unmap_end() - Undo iopt_unmap_begin()
- * @iopt: As it was
+ * @iopt: As passed to iopt_unmap_begin()
  */
 void iopt_unmap_end(struct io_pagetable *iopt)
 {
@@ -69,7 +68,7 @@ void iopt_unmap_end(struct io_pagetable *iopt)
 		wake_up_all(&iopt_unmap_wait);
 }
 
-/* Takes the lock for writing, with no unmap under way */
+/* Takes the lock for writing while no unmap is running */
 static int iopt_lock_without_unmaps(struct io_pagetable *iopt)
 {
 	down_write(&iopt->iova_rwsem);
@@ -104,9 +103,10 @@ static void iopt_unpin_range(struct io_pagetable *iopt, unsigned long iova,
 }
 
 /*
- * Pins what of the range is in @area. @pages has room for the rest of the range.
- * @next is the physical address that it has to start at, unless it is the
- * @first, and on return that of what follows; NULL if it may lie anywhere.
+ * Pins the part of the range that is in @area. @pages has room for the rest of
+ * the range. @next is the physical address at which the part must start, unless
+ * it is the @first; on return it is that of the next part. It is NULL if the
+ * part may be anywhere.
  */
 static int iopt_pin_part(struct iopt_area *area, unsigned long iova,
 			 unsigned long last, struct page **pages, bool write,
@@ -147,21 +147,20 @@ static int iopt_pin_part(struct iopt_area *area, unsigned long iova,
 }
 
 /**
- * iommufd_pin_range() - Keep memory mapped, and pinned
+ * iommufd_pin_range() - Keep memory mapped and pinned
  * @iopt: The I/O address space; must outlive the pin
  * @iova: Where the memory starts, on any byte
- * @length: Its length in bytes, not 0 and no more than the caller is ready to
- *	    allocate a pointer a page for
- * @write: The memory is written to
- * @phys: Returns the physical address of the first byte, which all others have
- *	  to follow; NULL if the memory need not be contiguous
+ * @length: Its length in bytes, not 0. A pointer is allocated for each page, so
+ *	    the caller must limit it.
+ * @write: The hardware writes to the memory
+ * @phys: Returns the physical address of the first byte of contiguous memory;
+ *	  NULL if the memory need not be contiguous
  *
- * The memory may be mapped by several areas. Undo by iommufd_unpin_range().
+ * Several areas may map the memory. Undo with iommufd_unpin_range().
  *
  * Return: 0, -EOVERFLOW for a range that wraps around, -ENOENT if part of it is
  * not mapped, -EPERM if it may not be read or written, -EFAULT if it is not
- * contiguous, -EINVAL if it is about to be unmapped, -EINTR, or what pinning
- * fails with.
+ * contiguous, -EINVAL if it is being unmapped, -EINTR, or the error of pinning.
  */
 int iommufd_pin_range(struct io_pagetable *iopt, unsigned long iova,
 		      unsigned long length, bool write, phys_addr_t *phys)
@@ -176,7 +175,7 @@ int iommufd_pin_range(struct io_pagetable *iopt, unsigned long iova,
 	if (check_add_overflow(iova, length - 1, &last_iova))
 		return -EOVERFLOW;
 
-	/* A range on any byte touches one page more */
+	/* A range that starts within a page touches one page more */
 	pages = kvcalloc(length / PAGE_SIZE + 2, sizeof(*pages),
 			 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!pages)
@@ -209,9 +208,9 @@ out_free:
 
 /**
  * iommufd_unpin_range() - Undo iommufd_pin_range()
- * @iopt: As it was
- * @iova: As it was
- * @length: As it was
+ * @iopt: As passed to iommufd_pin_contig()
+ * @iova: As passed to iommufd_pin_contig()
+ * @length: As passed to iommufd_pin_contig()
  */
 void iommufd_unpin_range(struct io_pagetable *iopt, unsigned long iova,
 			 unsigned long length)

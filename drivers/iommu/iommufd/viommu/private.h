@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The core's half of the vIOMMU objects, and what iommufd calls on them */
+/* The core's part of the vIOMMU objects, and functions that iommufd calls */
 #ifndef __IOMMUFD_VIOMMU_PRIVATE_H
 #define __IOMMUFD_VIOMMU_PRIVATE_H
 
@@ -11,11 +11,11 @@
 /**
  * struct iommufd_viommu_obj - The object around a vIOMMU
  * @obj: The iommufd object; its users are the children
- * @hwpt: The nesting parent, which the object holds a user of
- * @hw_queues: Of struct iommufd_hw_queue_obj
+ * @hwpt: The nesting parent; the object holds a reference on it
+ * @hw_queues: List of struct iommufd_hw_queue_obj
  * @hw_queues_lock: Guards @hw_queues, see hw_queue.c
- * @viommu: What the driver sees. Last: the driver's structure starts here and
- *          goes on behind it.
+ * @viommu: The part that the driver sees. Must be last: the driver's structure
+ *          starts here and extends beyond it.
  */
 struct iommufd_viommu_obj {
 	struct iommufd_object obj;
@@ -28,12 +28,13 @@ struct iommufd_viommu_obj {
 /**
  * struct iommufd_vdevice_obj - The object around a virtual device
  * @obj: The iommufd object
- * @igroup: The group of @idev, held; it outlives @idev and its lock guards the
- *          next member
- * @idev: The device, with its iommufd_device::vdev pointing back; NULL when the
- *        device is unbound. Not held: the device does not wait for the virtual
- *        device, it destroys it.
- * @vdev: What the driver sees. Last, as in struct iommufd_viommu_obj.
+ * @igroup: The group of @idev; the object holds a reference on it. It outlives
+ *          @idev, and its lock guards @idev.
+ * @idev: The device, whose iommufd_device::vdev points back; NULL once the
+ *        device is unbound. No reference: the device does not wait for the
+ *        virtual device, but destroys it.
+ * @vdev: The part that the driver sees. Must be last, as in struct
+ *        iommufd_viommu_obj.
  */
 struct iommufd_vdevice_obj {
 	struct iommufd_object obj;
@@ -46,10 +47,11 @@ struct iommufd_vdevice_obj {
  * struct iommufd_hw_queue_obj - The object around a hardware queue
  * @obj: The iommufd object; its user is the queue above it
  * @item: In &iommufd_viommu_obj.hw_queues
- * @lower: The queue with the next lower index, which this one holds a user of;
- *	   NULL if it depends on none
+ * @lower: The queue with the next lower index, on which this one holds a
+ *	   reference; NULL if it depends on none
  * @type: Its type, one of &iommufd_viommu_ops.hw_queue_types
- * @queue: What the driver sees. Last, as in struct iommufd_viommu_obj.
+ * @queue: The part that the driver sees. Must be last, as in struct
+ *	   iommufd_viommu_obj.
  */
 struct iommufd_hw_queue_obj {
 	struct iommufd_object obj;
@@ -77,7 +79,10 @@ struct iommufd_veventq_obj {
 	struct iommufd_vevent_ring ring;
 };
 
-/* The region of a vIOMMU is found at its ID; a region is smaller than this */
+/*
+ * The ID of a vIOMMU gives the offset of its region; a region is smaller than
+ * this
+ */
 #define IOMMUFD_VIOMMU_MMAP_SHIFT	32
 
 extern const struct iommufd_viommu_ops iommufd_viommu_default_ops;

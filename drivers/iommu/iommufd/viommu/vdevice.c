@@ -1,34 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The vDEVICE object: a device as a VM knows it
+ * The vDEVICE object: a device under the ID that a VM knows
  *
  *	iommufd_device::vdev  <--->  iommufd_vdevice_obj::idev
  *	iommufd_viommu::vdevs, dev_iommu::vdevice  --->  iommufd_vdevice
  *
- * Owns:	its places in the tables of the vIOMMU and of the device, a user of
- *		the vIOMMU, a reference on the group of the device.
- * Held by:	nobody for long.
- * Locks:	the lock of the device's group guards the two links to and from
- *		the device and with them whether the driver's vdevice_init is in
- *		force; under it the two tables have locks of their own, see
- *		builtin/driver.c.
- * Dies:	by IOMMU_DESTROY, when the iommufd is closed, or with its device.
+ * Owns:	its entries in the tables of the vIOMMU and of the device, a
+ *		reference on the vIOMMU, a reference on the group of the device.
+ * Held by:	short-term users only.
+ * Locks:	the lock of the device's group guards the links to and from the
+ *		device, and with them the state between the driver's
+ *		vdevice_init and vdevice_release. Nested in it, the two tables
+ *		have their own locks, see builtin/driver.c.
+ * Dies:	by IOMMU_DESTROY, when the iommufd is closed, or with its
+ *		device.
  *
  * A device does not wait for its virtual device, and user space can destroy the
- * one while the other goes. So whoever comes first unlinks the two under the
- * group lock, after which the virtual device is an empty shell; who frees the
- * shell is decided by who takes its ID out of use, see iommufd_object_bury().
+ * virtual device while the device goes away. So the first of the two unlinks
+ * them under the group lock, after which the virtual device is an empty shell.
+ * The one that takes the ID out of use frees the shell, see
+ * iommufd_object_bury().
  *
- * The end of a device begins with its virtual device: an ioctl of another thread
- * may hold the device for long, and its driver does not wait for ever. So the
- * virtual device is unlinked first, and no other one can be linked from then on.
+ * The destruction of a device begins with its virtual device: an ioctl of
+ * another thread may hold the device for a long time, and the device's driver
+ * does not wait forever. So the virtual device is unlinked first, and no other
+ * one can be linked after that.
  */
 #include <linux/iommu.h>
 #include <trace/events/iommufd_viommu.h>
 
 #include "private.h"
 
-/* Events of the device find the virtual device @found from here on */
+/* From here on events of the device find the virtual device @found */
 static void iommufd_vdevice_publish(struct iommufd_vdevice *vdev,
 				    struct iommufd_vdevice *found)
 {
@@ -54,7 +57,7 @@ static void iommufd_vdevice_unlink(struct iommufd_vdevice_obj *vdev_obj)
 
 	trace_iommufd_vdevice_destroy(vdev_obj->obj.id,
 				      to_viommu_obj(viommu)->obj.id);
-	/* Nobody finds it, but the ID is taken until the driver is done */
+	/* Hide it from lookups, but reserve its ID until the driver is done */
 	iommufd_vdevice_publish(vdev, NULL);
 	xa_store_irq(&viommu->vdevs, vdev->virt_id, XA_ZERO_ENTRY, GFP_NOWAIT);
 
@@ -79,7 +82,7 @@ static int iommufd_vdevice_link(struct iommufd_vdevice_obj *vdev_obj,
 	if (idev->vdev)
 		return -EEXIST;
 
-	/* Takes the ID, but nobody finds anything there yet */
+	/* Reserve the ID; lookups do not find anything yet */
 	rc = xa_insert_irq(&viommu->vdevs, vdev->virt_id, NULL,
 			   GFP_KERNEL_ACCOUNT);
 	if (rc)
@@ -93,7 +96,7 @@ static int iommufd_vdevice_link(struct iommufd_vdevice_obj *vdev_obj,
 		}
 	}
 
-	/* In place of the reservation, so nothing is allocated */
+	/* Replaces the reservation, so nothing is allocated */
 	xa_store_irq(&viommu->vdevs, vdev->virt_id, vdev, GFP_NOWAIT);
 	iommufd_vdevice_publish(vdev, vdev);
 
@@ -119,11 +122,11 @@ void iommufd_vdevice_destroy(struct iommufd_object *obj)
 }
 
 /**
- * iommufd_device_destroy_vdevice() - Let the virtual device go with its device
+ * iommufd_device_destroy_vdevice() - Destroy the virtual device of a device
  * @idev: A device that is about to be unbound. Ioctls may still use it.
  *
- * On return the device has no virtual device and gets none any more. The object
- * is freed here or, if user space was faster, by IOMMU_DESTROY.
+ * On return the device has no virtual device, and cannot get another one. The
+ * object is freed here or, if user space was faster, by IOMMU_DESTROY.
  */
 void iommufd_device_destroy_vdevice(struct iommufd_device *idev)
 {

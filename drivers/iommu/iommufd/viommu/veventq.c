@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The vEVENTQ object: what a physical IOMMU has to tell a VM
+ * The vEVENTQ object: events of a physical IOMMU for a VM
  *
  * Owns:	a ring of records, of the depth that user space asked for and
- *		charged to it as a whole when it is allocated; a file; a user of
- *		the vIOMMU.
- * Held by:	its file, one user, until the file is closed.
- * Locks:	the ring's, see veventq.h; read_lock makes readers go one after
- *		the other and is held across accesses to user memory. Nobody but
- *		readers takes it.
+ *		charged to it as a whole when it is allocated; a file; a
+ *		reference on the vIOMMU.
+ * Held by:	its file, by one reference until the file is closed.
+ * Locks:	the ring's, see veventq.h; read_lock serializes readers and is
+ *		held across accesses to user memory. Only readers take it.
  * Dies:	by IOMMU_DESTROY once the file is closed, or with the iommufd,
  *		which the file keeps open.
  */
@@ -26,7 +25,7 @@
 
 #define IOMMUFD_VEVENTQ_MAX_DEPTH	BIT(19)
 
-/* Copies the first record, which may be the mark of a loss; its size or 0 */
+/* Copies the first record, which may report a loss; returns its size or 0 */
 static size_t iommufd_vevent_peek(struct iommufd_vevent_ring *ring,
 				  struct iommufd_vevent_header *record)
 {
@@ -46,8 +45,9 @@ static size_t iommufd_vevent_peek(struct iommufd_vevent_ring *ring,
 }
 
 /*
- * Drops what iommufd_vevent_peek() has copied. A loss that went on meanwhile is
- * told once more, one that ended meanwhile shows in the sequence.
+ * Drops the record that iommufd_vevent_peek() has copied. If more events were
+ * lost meanwhile the loss is reported again; if one was queued meanwhile its
+ * sequence number shows the loss.
  */
 static void iommufd_vevent_drop(struct iommufd_vevent_ring *ring,
 				const struct iommufd_vevent_header *record)
@@ -93,7 +93,10 @@ static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
 		}
 		iommufd_vevent_drop(&veventq->ring, header);
 		done += size;
-		/* The mark of a loss ends what is read, whatever came since */
+		/*
+		 * The report of a loss ends a read(), even if events have
+		 * followed
+		 */
 		if (header->flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS)
 			break;
 		cond_resched();
@@ -122,13 +125,13 @@ static int iommufd_veventq_fops_release(struct inode *inode, struct file *filep)
 	struct iommufd_veventq_obj *veventq = filep->private_data;
 	struct iommufd_ctx *ictx = veventq->ictx;
 
-	/* The object may be freed as soon as it has one user less */
+	/* The object may be freed once this reference is dropped */
 	refcount_dec(&veventq->obj.users);
 	iommufd_ctx_put(ictx);
 	return 0;
 }
 
-/* Open for writing too, but nothing to write to: write() says EINVAL */
+/* Open for writing too, so that write() fails with EINVAL */
 static const struct file_operations iommufd_veventq_fops = {
 	.owner		= THIS_MODULE,
 	.read		= iommufd_veventq_fops_read,
@@ -163,7 +166,7 @@ iommufd_veventq_find_type(const struct iommufd_viommu_ops *ops, u32 type)
 	return NULL;
 }
 
-/* At most one queue of a type; from here on it takes events */
+/* Allows one queue for each type; from here on the queue takes events */
 static int iommufd_veventq_link(struct iommufd_viommu *viommu,
 				struct iommufd_vevent_ring *new)
 {
@@ -211,7 +214,7 @@ iommufd_veventq_create(struct iommufd_ctx *ictx,
 	spin_lock_init(&ring->lock);
 
 	rc = -ENOMEM;
-	/* User space chooses the depth: failure is no news for the host's log */
+	/* User space chooses the depth, so do not log a failure */
 	ring->records = kvcalloc(depth, ring->size,
 				 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!ring->records)

@@ -2,10 +2,10 @@
 /*
  * The ring behind a vEVENTQ
  *
- * Reporters append under the lock and never wait: a full ring loses what comes
- * and remembers that it did. Readers, one at a time, look at the first record
- * under the lock, copy it to user space without it and then drop the record, so
- * a reader that is stuck in a page fault holds nobody up.
+ * Reporters append under the lock and never wait: a full ring drops new events
+ * and records the loss. Readers, one at a time, look at the first record under
+ * the lock, copy it to user space without the lock and then drop the record. So
+ * a reader that is stuck in a page fault delays nobody.
  */
 #ifndef __IOMMUFD_VIOMMU_VEVENTQ_H
 #define __IOMMUFD_VIOMMU_VEVENTQ_H
@@ -15,7 +15,7 @@
 #include <linux/wait.h>
 #include <uapi/linux/iommufd.h>
 
-/* The largest payload of all types, and what a reader keeps on its stack */
+/* The largest payload of all types; a reader keeps one record on its stack */
 #define IOMMUFD_VEVENT_MAX_PAYLOAD	32
 #define IOMMUFD_VEVENT_MAX_SIZE \
 	(sizeof(struct iommufd_vevent_header) + IOMMUFD_VEVENT_MAX_PAYLOAD)
@@ -28,14 +28,15 @@
  * @size: Size of a record, header included, in bytes
  * @depth: Records that fit
  * @records: The memory of the ring, @depth times @size
- * @wait: Woken when something can be read
+ * @wait: Woken when a record can be read
  * @lock: Guards what follows. Taken under vevents_lock, in any context,
  *        never held across an access to user memory.
  * @head: Index of the first record; moved by the reader alone
  * @count: Records in the ring
- * @sequence: Sequence number of the next event, 0 to INT_MAX, lost ones included
+ * @sequence: Sequence number of the next event, 0 to INT_MAX, lost ones
+ *            included
  * @lost: Events were lost after the last record of the ring
- * @lost_sequence: Sequence number of the last of these
+ * @lost_sequence: Sequence number of the last lost event
  */
 struct iommufd_vevent_ring {
 	struct list_head item;

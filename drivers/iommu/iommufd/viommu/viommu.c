@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The vIOMMU object: one VM's slice of one physical IOMMU
+ * The vIOMMU object: the part of one physical IOMMU that one VM uses
  *
- * Owns:	what the driver hangs on it (VMID and the like), the table of its
- *		virtual devices, a user of the nesting parent, a reference on the
- *		VM's file if it was given one.
- * Held by:	its children, nested HWPTs, virtual devices, event queues and
- *		hardware queues, each one user. They find it without a lock: it
- *		cannot go before them. Also by each mapping of its registers.
+ * Owns:	the driver's state (such as a VMID), the table of its virtual
+ *		devices, a reference on the nesting parent, a reference on the
+ *		VM's file if user space has passed one.
+ * Held by:	its children (nested HWPTs, virtual devices, event queues and
+ *		hardware queues), one reference each. They access it without a
+ *		lock, because it outlives them. Also by each mapping of its
+ *		registers.
  * Locks:	none of its own but that of the virtual device table, see
- *		vdevice.c, that of the list of event queues, see builtin/driver.c,
- *		and that of the list of hardware queues, see hw_queue.c; everything
- *		else is constant once the object is visible.
- * Dies:	by IOMMU_DESTROY when it has no child (-EBUSY before), or when the
- *		iommufd is closed. It does not die with any device.
+ *		vdevice.c, that of the list of event queues, see
+ *		builtin/driver.c, and that of the list of hardware queues, see
+ *		hw_queue.c; everything else is constant once the object is
+ *		visible.
+ * Dies:	by IOMMU_DESTROY when it has no children (-EBUSY before), or
+ *		when the iommufd is closed. It outlives devices.
  */
 #include <linux/file.h>
 #include <linux/iommu.h>
@@ -42,7 +44,7 @@ iommufd_viommu_find_ops(struct device *dev, u32 type)
 	return NULL;
 }
 
-/* The one place that says what bad type specific data is answered with */
+/* The only place that decides about the errno for bad type specific data */
 static int iommufd_viommu_check_data(const struct iommufd_viommu_ops *ops,
 				     size_t len)
 {
@@ -71,8 +73,8 @@ void iommufd_viommu_destroy(struct iommufd_object *obj)
 }
 
 /*
- * The slice of the IOMMU of @dev, complete but not visible yet. Takes a user of
- * @hwpt and the reference on @vm on success.
+ * Allocates a complete vIOMMU for the IOMMU of @dev that is not visible yet. On
+ * success takes a reference on @hwpt and takes over the reference on @vm.
  */
 static struct iommufd_viommu_obj *
 iommufd_viommu_create(struct iommufd_ctx *ictx,
@@ -200,10 +202,10 @@ out_put_idev:
 /**
  * iommufd_viommu_invalidate() - IOMMU_HWPT_INVALIDATE on a vIOMMU
  * @obj: The object that user space named
- * @array: The commands; on return, how many of them are complete
+ * @array: The commands; on return, the number of complete ones
  *
- * Return: what the driver says, -EINVAL if @obj is no vIOMMU, -EOPNOTSUPP if
- * its driver executes no commands.
+ * Return: the result of the driver, -EINVAL if @obj is not a vIOMMU, or
+ * -EOPNOTSUPP if its driver executes no commands.
  */
 int iommufd_viommu_invalidate(struct iommufd_object *obj,
 			      struct iommu_user_data_array *array)

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What IOMMU drivers call: lookups of virtual devices and reports of events
+ * Functions for IOMMU drivers: lookups of virtual devices and reports of events
  *
- * This folder is built in even where iommufd is a module, because the drivers
- * are built in more often than not. Everything here may be called in any context,
- * allocates nothing, and takes no lock that is held across an access to user
- * memory. On PREEMPT_RT these locks sleep, so there it takes a thread.
+ * This folder is built in even if iommufd is a module, because most drivers are
+ * built in. All functions may be called in any context, do not allocate, and
+ * take no lock that is held across an access to user memory. On PREEMPT_RT
+ * these locks sleep, so a thread must call them there.
  *
  *	iommufd_viommu::vdevs   virtual ID to virtual device
  *	dev_iommu::vdevice      device to virtual device
- *	dev_iommu::viommu       whose nested domain the device is attached to
+ *	dev_iommu::viommu       the vIOMMU whose nested domain is attached
  *
- * Locks: that of vdevs guards the first; the core takes a virtual device out
- * under it before it calls the driver's vdevice_release, so what is found stays
- * good for as long as the lock is held. dev_iommu::viommu_lock guards the other
- * two, which iommufd changes under the group lock of the device. Under it
- * iommufd_viommu::vevents_lock and then iommufd_vevent_ring::lock are taken.
+ * Locks: the lock of vdevs guards the first. The core removes a virtual device
+ * under it before it calls the driver's vdevice_release, so the result of a
+ * lookup stays valid while the lock is held. dev_iommu::viommu_lock guards the
+ * other two, which iommufd changes under the group lock of the device. Nested
+ * in it are iommufd_viommu::vevents_lock and then iommufd_vevent_ring::lock.
  */
 #include <linux/export.h>
 #include <linux/iommu.h>
@@ -35,7 +35,7 @@
  * The caller holds iommufd_viommu_lock_vdevs(), and may use the result until it
  * unlocks.
  *
- * Return: the virtual device, or NULL if there is none of this ID.
+ * Return: the virtual device, or NULL if none has this ID.
  */
 struct iommufd_vdevice *iommufd_viommu_find_vdevice(struct iommufd_viommu *viommu,
 						    u64 virt_id)
@@ -68,7 +68,7 @@ static void iommufd_vevent_append(struct iommufd_vevent_ring *ring,
 		header->sequence = sequence;
 		memcpy(header + 1, payload, ring->size - sizeof(*header));
 		ring->count++;
-		/* The next sequence number shows the loss from here on */
+		/* From here on the next sequence number shows the loss */
 		ring->lost = false;
 	}
 	trace_iommufd_veventq_report(ring->id, ring->type, sequence, ring->lost);
@@ -81,14 +81,14 @@ static void iommufd_vevent_append(struct iommufd_vevent_ring *ring,
  * iommufd_viommu_report_event() - Report an event to the VM of a vIOMMU
  * @viommu: The vIOMMU
  * @type: enum iommu_veventq_type
- * @payload: The event in the format of @type, with nothing in it that is not
- *           the VM's business
+ * @payload: The event in the format of @type, without any data of the host
  * @len: Its size in bytes
  *
- * If the queue of the VM is full the event is lost and the VMM is told so.
+ * If the queue of the VM is full the event is lost, and the VMM can see that.
  *
- * Return: 0, -EOPNOTSUPP if the VM has no queue for events of this type, so that
- * the event is the host's to log, -EINVAL for a @len that is not the type's.
+ * Return: 0, -EOPNOTSUPP if the VM has no queue for events of this type, so
+ * that the host should log the event, or -EINVAL if @len does not match the
+ * type.
  */
 int iommufd_viommu_report_event(struct iommufd_viommu *viommu, u32 type,
 				const void *payload, size_t len)
@@ -115,16 +115,16 @@ EXPORT_SYMBOL_GPL(iommufd_viommu_report_event);
 
 /**
  * iommufd_device_report_event() - Report an event of a device to its VM
- * @dev: The device, which its driver keeps for the time of the call
- * @event: The event. Its payload is changed only if there is a VM.
+ * @dev: The device, which its driver keeps during the call
+ * @event: The event. Its payload only changes if there is a VM.
  *
- * The VM is the one whose nested domain the device is attached to, or is just
- * being attached to. An event that waits in a queue of the hardware while its
- * device moves to another VM goes to that one.
+ * The VM is the one whose nested domain the device is attached to, or is being
+ * attached to. An event that waits in a queue of the hardware while its device
+ * moves to another VM goes to that VM.
  *
- * Return: as iommufd_viommu_report_event(), and -ENOENT if the device is not
- * attached to a VM's nested domain, or has no virtual device there: the event is
- * the host's.
+ * Return: as iommufd_viommu_report_event(), or -ENOENT if the device is not
+ * attached to a VM's nested domain or has no virtual device there, so that the
+ * host should log the event.
  */
 int iommufd_device_report_event(struct device *dev,
 				const struct iommufd_device_event *event)

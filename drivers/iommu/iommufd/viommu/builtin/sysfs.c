@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an IOMMU can do for vIOMMUs, in its directory of the iommu class
+ * The vIOMMU capabilities of an IOMMU, in its directory of the iommu class
  *
- * Owns nothing: each attribute asks the driver when it is read. A reader keeps
- * the IOMMU, whose removal waits for it. Documented in
+ * Owns nothing: each attribute asks the driver when it is read. The removal of
+ * an IOMMU waits for readers. Documented in
  * Documentation/ABI/testing/sysfs-class-iommu-viommu.
  */
 #include <linux/device.h>
@@ -87,7 +87,7 @@ static struct attribute *iommu_viommu_attrs[] = {
 	NULL
 };
 
-/* Of each IOMMU, see ../../iommu-sysfs.c */
+/* Attributes of each IOMMU, see ../../iommu-sysfs.c */
 const struct attribute_group iommu_viommu_attr_group = {
 	.name = "viommu",
 	.attrs = iommu_viommu_attrs,
