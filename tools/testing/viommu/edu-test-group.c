@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Test what two devices do to each other's attachments at the same time: two
- * members of one group, and two groups that share a stage 2.
+ * Tests of races between the attachments of two devices: two members of one
+ * group, and two groups that share a stage 2.
  *
  * Each race prints its seed; SEED=number in the environment sets it.
  */
@@ -44,7 +44,7 @@ static unsigned int race_random(unsigned int *seed, unsigned int below)
 	return (*seed >> 16) % below;
 }
 
-/* Let another thread get ahead by a little */
+/* Let another thread get slightly ahead */
 static void race_delay(unsigned int *seed, unsigned int most)
 {
 	unsigned int i;
@@ -53,7 +53,7 @@ static void race_delay(unsigned int *seed, unsigned int most)
 		atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* Two functions that nothing keeps apart: one group */
+/* Two functions without isolation form one group */
 #define GROUP_FIRST		2
 
 FIXTURE(members)
@@ -65,7 +65,7 @@ FIXTURE(members)
 	int kmsg;
 };
 
-/* What the two HWPTs are that the group is moved between */
+/* The kinds of the two HWPTs between which the group moves */
 enum { NESTED, SAME_IOAS, TWO_IOAS };
 
 FIXTURE_VARIANT(members)
@@ -112,7 +112,7 @@ struct member {
 	atomic_int rc;
 };
 
-/* Joins what the group is attached to, as far as it guesses right, and leaves */
+/* Guesses what the group is attached to, joins it and leaves */
 static void *come_and_go(void *arg)
 {
 	struct member *m = arg;
@@ -136,9 +136,9 @@ static void *come_and_go(void *arg)
 }
 
 /*
- * One member comes and goes while the other moves the group from one HWPT to
- * the other. At the end nothing holds either HWPT or the addresses that devices
- * reserve in an IOAS.
+ * One member joins and leaves while the other moves the group from one HWPT to
+ * the other. At the end nothing holds either HWPT, or the addresses that
+ * devices reserve in an IOAS.
  */
 TEST_F_TIMEOUT(members, detach_while_replaced, 200)
 {
@@ -195,7 +195,10 @@ TEST_F_TIMEOUT(members, detach_while_replaced, 200)
 	EXPECT_LT(0U, replaced);
 }
 
-/* Two devices in groups of their own, and an IOAS of which HWPTs are made quickly */
+/*
+ * Two devices in separate groups, and an IOAS on which HWPTs are allocated
+ * quickly
+ */
 FIXTURE(groups)
 {
 	struct vm vm;
@@ -204,7 +207,10 @@ FIXTURE(groups)
 	int kmsg;
 };
 
-/* What they attach: nested HWPTs, or the parent itself, for which a round is shorter */
+/*
+ * What they attach to: nested HWPTs, or the parent itself, which makes a round
+ * shorter
+ */
 FIXTURE_VARIANT(groups)
 {
 	bool nested;
@@ -236,7 +242,7 @@ FIXTURE_TEARDOWN(groups)
 struct mover {
 	struct edu *edu;
 	unsigned int seed;
-	/* The round that it is to be ready for, is ready for, is to start, has done */
+	/* The round to prepare, prepared, to start, and done */
 	atomic_uint call;
 	atomic_uint ready;
 	atomic_uint go;
@@ -268,7 +274,7 @@ static void *move(void *arg)
 
 #define KMEMLEAK		"/sys/kernel/debug/kmemleak"
 
-/* Objects that the checking kernel has lost since "clear", 0 if it does not look */
+/* Objects that kmemleak has reported since "clear", 0 without kmemleak */
 static int kmemleak(const char *command)
 {
 	int fd = open(KMEMLEAK, O_RDWR | O_CLOEXEC);
@@ -290,9 +296,9 @@ static int kmemleak(const char *command)
 }
 
 /*
- * The first attach of a stage 2 gives it its window for MSIs. Two groups have
- * their first attach at the same time, for a new stage 2 in each round. Neither
- * is refused, and the stage 2 has one window.
+ * The first attach of a stage 2 creates its window for MSIs. Two groups attach
+ * to a new stage 2 at the same time in each round. Neither attach may fail, and
+ * the stage 2 must have one window.
  */
 TEST_F_TIMEOUT(groups, first_attach_of_a_parent, 300)
 {
@@ -305,12 +311,14 @@ TEST_F_TIMEOUT(groups, first_attach_of_a_parent, 300)
 	int rc;
 
 	TH_LOG("SEED=%u", m.seed);
-	/* What was lost before is not ours */
+	/* Ignore earlier leaks */
 	ASSERT_LE(0, kmemleak("scan"));
 	ASSERT_EQ(0, kmemleak("clear"));
 	ASSERT_EQ(0, hwpt_alloc(vm, &self->edu[0], self->ioas, IOMMU_HWPT_ALLOC_NEST_PARENT,
 				&home));
-	/* From here on an attach in this IOAS is the shortest that there is */
+	/*
+	 * From here on an attach in this IOAS takes the shortest possible time
+	 */
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, edu_attach(&self->edu[i], home));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, move, &m));
@@ -357,7 +365,10 @@ TEST_F_TIMEOUT(groups, first_attach_of_a_parent, 300)
 	TH_LOG("rounds %u, moved %u, refused %u", round - 1, moved, refused);
 	EXPECT_EQ(2 * (round - 1), moved);
 	if (!access(KMEMLEAK, F_OK)) {
-		/* An object counts as lost some seconds after its last reference went */
+		/*
+		 * kmemleak reports an object some seconds after its last
+		 * reference is gone
+		 */
 		sleep(6);
 		ASSERT_LE(0, kmemleak("scan"));
 		sleep(1);

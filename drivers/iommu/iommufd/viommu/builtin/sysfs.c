@@ -87,7 +87,7 @@ static struct attribute *iommu_viommu_attrs[] = {
 	NULL
 };
 
-/* Attributes of each IOMMU, see ../../iommu-sysfs.c */
+/* Attributes of each IOMMU, see ../../../iommu-sysfs.c */
 const struct attribute_group iommu_viommu_attr_group = {
 	.name = "viommu",
 	.attrs = iommu_viommu_attrs,
