@@ -7,8 +7,8 @@
  *			master, nested               \
  *					    arm_smmu_nested_domain (guest STE)
  *
- * Owns:	a vIOMMU owns its VMID. Each vIOMMU of a guest has its own ASIDs,
- *		which the guest assigns, so vIOMMUs never share a VMID.
+ * Owns:	a vIOMMU owns its VMID. Each vIOMMU of a guest has its own
+ *		ASIDs, which the guest assigns, so vIOMMUs never share a VMID.
  * Held by:	the core holds the stage 2 for the vIOMMU and the vIOMMU for
  *		each nested domain and virtual device. STEs with the VMID exist
  *		only while a device is attached to a nested domain.

@@ -2,18 +2,18 @@
 /*
  * Guest memory that hardware accesses while it belongs to the guest
  *
- * An IOAS pins its pages, so they stay in place while they are mapped. It is the
- * mapping that must be kept: IOMMU_IOAS_UNMAP of a pinned area fails with -EBUSY.
- * In addition each pin is an access of the kernel to the pages.
+ * An IOAS pins its pages, so they stay in place while they are mapped. It is
+ * the mapping that must be kept: IOMMU_IOAS_UNMAP of a pinned area fails with
+ * -EBUSY. In addition each pin is an access of the kernel to the pages.
  *
  *	io_pagetable::num_pins    pins of all its areas
  *	iopt_area::num_pins       pinned ranges that touch the area
  *	io_pagetable::num_unmaps  running calls of IOMMU_IOAS_UNMAP
  *
  * io_pagetable::iova_rwsem guards all of them. It is held for writing here: a
- * range is pinned as a whole or not at all. An unmap drops that lock on its way,
- * so a pin waits for all unmaps that have started. Then an unmap only needs to
- * check for pins when it starts.
+ * range is pinned as a whole or not at all. An unmap drops that lock on its
+ * way, so a pin waits for all unmaps that have started. Then an unmap only
+ * needs to check for pins when it starts.
  */
 #include <linux/iommufd.h>
 #include <linux/mm.h>
