@@ -343,7 +343,7 @@ TEST_F(viommu, sysfs)
 	static const struct {
 		const char *file, *text;
 	} expected[] = {
-		{ "types", "3735928559 0\n" },
+		{ "types", "0 3735928559\n" },
 		{ "nesting", "1\n" },
 		{ "ats", "0\n" },
 		{ "max_pasid_log2", "0\n" },

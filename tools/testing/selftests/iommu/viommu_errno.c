@@ -225,7 +225,7 @@ TEST_F(wrong, mock_operations)
 		cmd.id = NO_ID;
 		EXPECT_NE(0, iommufd_ioctl(self->fd, IOMMU_TEST_CMD, &cmd));
 	}
-	cmd.op = IOMMU_TEST_OP_HW_QUEUE_READ + 1;
+	cmd.op = IOMMU_TEST_OP_DEVICE_EVENT + 1;
 	FAILS(EOPNOTSUPP, iommufd_ioctl(self->fd, IOMMU_TEST_CMD, &cmd));
 	FAILS(EINVAL, mock_fail(self->fd, MOCK_VIOMMU_FAIL_NUM, EIO, 0));
 	FAILS(EINVAL, mock_fail(self->fd, 0, 4096, 0));
