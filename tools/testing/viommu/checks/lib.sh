@@ -33,14 +33,13 @@ result()
 	fi
 }
 
-# attempt LOG COMMAND...: run in a subshell that ends at the first failing command,
-# which it would not do in a condition
+# attempt LOG COMMAND...: start it in a subshell that ends at the first failing
+# command. In a condition bash would not do that, so it is for the caller to wait.
 attempt()
 {
 	local log=$1
 	shift
 	(set -euo pipefail; "$@") >"$log" 2>&1 &
-	wait $!
 }
 
 # lines ARGUMENT...: grep that may find nothing, but must not fail
@@ -61,7 +60,8 @@ try()
 	local name=$1 log status=0
 	shift
 	log=$(mktemp)
-	attempt "$log" "$@" || status=$?
+	attempt "$log" "$@"
+	wait $! || status=$?
 	[ "$status" = 0 ] || sed 's/^/# /' "$log" | tail -n 40
 	result "$status" "$name" "$(tail -n 1 "$log")"
 	rm -f "$log"
@@ -73,7 +73,8 @@ empty()
 	local name=$1 log status=0
 	shift
 	log=$(mktemp)
-	attempt "$log" "$@" || status=$?
+	attempt "$log" "$@"
+	wait $! || status=$?
 	head -n 40 "$log" | sed 's/^/# /'
 	if [ "$status" != 0 ]; then
 		result 1 "$name" "exit $status"
