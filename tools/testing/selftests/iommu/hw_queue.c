@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
+#include "race.h"
 #include "viommu_utils.h"
 
 #define BASE ((__u64)MOCK_APERTURE_START)
@@ -551,25 +552,27 @@ TEST_F(map, keeps_the_iommufd)
 
 /* Races: everything at once for a bounded time, then nothing may be left */
 
+enum {
+	QUEUE_0,
+	QUEUE_1,
+	DESTROY_QUEUE,
+	IN_VAIN,
+	UNMAP,
+	MAP_AGAIN,
+	MMAP,
+	VIOMMU,
+	DESTROY_VIOMMU,
+};
+
+#define OP(_op) (1U << (_op))
+
 struct race {
 	struct vm vm;
 	__u64 offset;
+	size_t length;
 	atomic_bool stop;
-	atomic_ulong worked[4];
-	atomic_int bad;
+	struct race_log log;
 };
-
-#define ERR(e) (1ULL << (e))
-
-static bool race_note(struct race *r, int what, int rc,
-		      unsigned long long allowed)
-{
-	if (!rc)
-		atomic_fetch_add(&r->worked[what], 1);
-	else if (-rc >= 64 || !(ERR(-rc) & allowed))
-		atomic_store(&r->bad, what << 16 | -rc);
-	return !rc;
-}
 
 static void *do_queue(struct race *r, int index)
 {
@@ -577,13 +580,13 @@ static void *do_queue(struct race *r, int index)
 
 	while (!r->stop) {
 		/* EINVAL: the memory is being unmapped */
-		if (!race_note(r, index,
+		if (!race_note(&r->log, QUEUE_0 + index,
 			       hw_queue_alloc(r->vm.fd, r->vm.viommu, index,
 					      BASE, 64, &id),
-			       ERR(EIO) | ERR(EEXIST) | ERR(ENOENT) |
-			       ERR(EINVAL)))
+			       EIO, EEXIST, ENOENT, EINVAL))
 			continue;
-		race_note(r, index, destroy_when_free(r->vm.fd, id), 0);
+		race_note(&r->log, DESTROY_QUEUE,
+			  destroy_when_free(r->vm.fd, id), 0);
 	}
 	return NULL;
 }
@@ -606,10 +609,9 @@ static void *do_queue_0_in_vain(void *arg)
 	memcpy(page, &cmd, sizeof(cmd));
 	mprotect(page, page_size, PROT_READ);
 	while (!r->stop) {
-		if (iommufd_ioctl(r->vm.fd, IOMMU_HW_QUEUE_ALLOC, page) !=
-		    -EFAULT)
-			atomic_store(&r->bad, 0xbad);
-		atomic_fetch_add(&r->worked[2], 1);
+		int rc = iommufd_ioctl(r->vm.fd, IOMMU_HW_QUEUE_ALLOC, page);
+
+		race_note(&r->log, IN_VAIN, rc == -EFAULT ? 0 : -EPROTO, 0);
 	}
 	munmap(page, page_size);
 	return NULL;
@@ -630,11 +632,11 @@ static void *do_unmap(void *arg)
 	struct race *r = arg;
 
 	while (!r->stop) {
-		if (race_note(r, 2,
+		if (race_note(&r->log, UNMAP,
 			      ioas_unmap(r->vm.fd, r->vm.ioas, BASE,
-					 vm_memory_size), ERR(EBUSY)))
-			race_note(r, 2, ioas_map_memory(r->vm.fd, r->vm.ioas),
-				  0);
+					 vm_memory_size), EBUSY))
+			race_note(&r->log, MAP_AGAIN,
+				  ioas_map_memory(r->vm.fd, r->vm.ioas), 0);
 		usleep(50);
 	}
 	return NULL;
@@ -647,13 +649,16 @@ static void *do_map(void *arg)
 	unsigned char *map;
 
 	while (!r->stop) {
-		if (!race_note(r, 3, map_region(r->vm.fd, page_size,
-						PROT_READ | PROT_WRITE,
-						MAP_SHARED, r->offset, &map),
-			       ERR(ENXIO)))
+		size_t length = r->length;
+
+		if (!race_note(&r->log, MMAP,
+			       map_region(r->vm.fd, length,
+					  PROT_READ | PROT_WRITE, MAP_SHARED,
+					  r->offset, &map),
+			       ENXIO))
 			continue;
 		map[0]++;
-		munmap(map, page_size);
+		munmap(map, length);
 	}
 	return NULL;
 }
@@ -666,15 +671,17 @@ static void *do_viommu(void *arg)
 	int rc;
 
 	while (!r->stop) {
-		if (!race_note(r, 2, viommu_alloc(r->vm.fd, r->vm.dev,
-						  r->vm.s2, &data, &id), 0))
+		if (!race_note(&r->log, VIOMMU,
+			       viommu_alloc(r->vm.fd, r->vm.dev, r->vm.s2,
+					    &data, &id), 0))
 			continue;
+		r->length = data.out_mmap_length;
 		r->offset = data.out_mmap_offset;
-		race_note(r, 2, destroy_when_free(r->vm.fd, id), 0);
+		race_note(&r->log, DESTROY_VIOMMU,
+			  destroy_when_free(r->vm.fd, id), 0);
 		/* The result cannot be returned: nobody may have mapped it */
 		rc = viommu_alloc(r->vm.fd, r->vm.dev, r->vm.s2, (void *)1, &id);
-		if (rc != -EFAULT)
-			atomic_store(&r->bad, 0xbad);
+		race_note(&r->log, IN_VAIN, rc == -EFAULT ? 0 : -EPROTO, 0);
 	}
 	return NULL;
 }
@@ -687,7 +694,20 @@ FIXTURE(race)
 FIXTURE_SETUP(race)
 {
 	NOTHING_LEFT();
-	memset(&self->r, 0, sizeof(self->r));
+	self->r = (struct race){
+		.log.ops = {
+			[QUEUE_0].name = "queue 0",
+			[QUEUE_1].name = "queue 1",
+			[DESTROY_QUEUE].name = "destroy queue",
+			[IN_VAIN].name = "alloc without an answer",
+			[UNMAP].name = "unmap",
+			[MAP_AGAIN].name = "map",
+			[MMAP].name = "mmap",
+			[VIOMMU].name = "viommu_alloc",
+			[DESTROY_VIOMMU].name = "destroy viommu",
+		},
+		.length = page_size,
+	};
 	OK(vm_open(&self->r.vm));
 }
 
@@ -698,20 +718,19 @@ FIXTURE_TEARDOWN(race)
 }
 
 static void race(struct __test_metadata *_metadata, struct race *r,
-		 void *(*const *threads)(void *), unsigned int num)
+		 void *(*const *threads)(void *), unsigned int num,
+		 unsigned int ops)
 {
 	pthread_t ids[4];
 	unsigned int i;
 
 	for (i = 0; i < num; i++)
 		OK(pthread_create(&ids[i], NULL, threads[i], r));
-	usleep(1500000);
+	race_wait(&r->log, 1500, ops);
 	r->stop = true;
 	for (i = 0; i < num; i++)
 		OK(pthread_join(ids[i], NULL));
-	EXPECT_EQ(0, r->bad);
-	TH_LOG("%lu %lu %lu %lu", r->worked[0], r->worked[1], r->worked[2],
-	       r->worked[3]);
+	RACE_EXPECT(&r->log, ops);
 	EXPECT_EQ(0, vm_take_apart(&r->vm));
 }
 
@@ -720,10 +739,9 @@ TEST_F(race, queues_against_unmap)
 	void *(*const threads[])(void *) = { do_queue_0, do_queue_1, do_unmap,
 					     do_queue_0 };
 
-	race(_metadata, &self->r, threads, ARRAY_SIZE(threads));
-	EXPECT_LT(0, self->r.worked[0]);
-	EXPECT_LT(0, self->r.worked[1]);
-	EXPECT_LT(0, self->r.worked[2]);
+	race(_metadata, &self->r, threads, ARRAY_SIZE(threads),
+	     OP(QUEUE_0) | OP(QUEUE_1) | OP(DESTROY_QUEUE) | OP(UNMAP) |
+		     OP(MAP_AGAIN));
 }
 
 TEST_F(race, queue_on_one_that_fails)
@@ -731,17 +749,17 @@ TEST_F(race, queue_on_one_that_fails)
 	void *(*const threads[])(void *) = { do_queue_0_in_vain, do_queue_1,
 					     do_queue_1 };
 
-	race(_metadata, &self->r, threads, ARRAY_SIZE(threads));
-	EXPECT_EQ(0, self->r.worked[1]);
-	EXPECT_LT(0, self->r.worked[2]);
+	race(_metadata, &self->r, threads, ARRAY_SIZE(threads), OP(IN_VAIN));
+	EXPECT_LT(0, self->r.log.ops[QUEUE_1].tried);
+	EXPECT_EQ(0, self->r.log.ops[QUEUE_1].worked);
 }
 
 TEST_F(race, map_against_destroy)
 {
 	void *(*const threads[])(void *) = { do_map, do_viommu, do_map };
 
-	race(_metadata, &self->r, threads, ARRAY_SIZE(threads));
-	EXPECT_LT(0, self->r.worked[2]);
+	race(_metadata, &self->r, threads, ARRAY_SIZE(threads),
+	     OP(MMAP) | OP(VIOMMU) | OP(DESTROY_VIOMMU) | OP(IN_VAIN));
 }
 
 TEST_HARNESS_MAIN

@@ -3,6 +3,7 @@
  * Races on a vEVENTQ: several readers, and events while queues are created and
  * destroyed
  */
+#include "race.h"
 #include "veventq_utils.h"
 
 /* Several readers */
@@ -116,27 +117,30 @@ TEST_F_TIMEOUT(veventq, two_readers, 120)
 
 /* Everything at the same time */
 
+enum {
+	TRIGGER_EVENT,
+	QUEUE_ALLOC,
+	READ_EVENTS,
+	DESTROY_QUEUE,
+	VDEVICE,
+	DESTROY_VDEVICE,
+};
+
 struct storm {
 	int fd;
 	struct vm *vm;
 	atomic_bool stop;
-	atomic_uint queues;
-	atomic_uint events;
-	atomic_uint wrong;
+	struct race_log log;
 };
 
 static void *storm_trigger(void *arg)
 {
 	struct storm *s = arg;
-	int rc;
 
-	while (!s->stop) {
-		rc = mock_trigger_vevent(s->fd, s->vm->dev);
-		if (!rc)
-			s->events++;
-		else if (rc != -EOPNOTSUPP && rc != -ENOENT)
-			s->wrong++;
-	}
+	while (!s->stop)
+		race_note(&s->log, TRIGGER_EVENT,
+			  mock_trigger_vevent(s->fd, s->vm->dev),
+			  EOPNOTSUPP, ENOENT);
 	return NULL;
 }
 
@@ -149,24 +153,21 @@ static void *storm_queue(void *arg)
 
 	while (!s->stop) {
 		rc = veventq_alloc(s->fd, s->vm->viommu, 3, &queue, &events);
-		if (rc == -EEXIST)
+		if (!race_note(&s->log, QUEUE_ALLOC, rc, EEXIST))
 			continue;
-		if (rc) {
-			s->wrong++;
-			continue;
-		}
-		s->queues++;
 		for (i = 0; i < 4; i++) {
 			rc = read_events(events, buf, sizeof(buf));
-			if (rc < 0 || poll_now(events) & ~READABLE)
-				s->wrong++;
+			if (poll_now(events) & ~READABLE)
+				rc = -EPROTO;
+			/* There may be none yet */
+			if (rc)
+				race_note(&s->log, READ_EVENTS, rc < 0 ? rc : 0,
+					  0);
 		}
 		rc = destroy(s->fd, queue);
-		if (rc != -EBUSY)
-			s->wrong++;
+		race_note(&s->log, DESTROY_QUEUE, rc ?: -EPROTO, EBUSY);
 		close(events);
-		if (destroy(s->fd, queue))
-			s->wrong++;
+		race_note(&s->log, DESTROY_QUEUE, destroy(s->fd, queue), 0);
 	}
 	return NULL;
 }
@@ -175,16 +176,15 @@ static void *storm_vdevice(void *arg)
 {
 	struct storm *s = arg;
 	__u32 vdevice;
+	int rc;
 
 	while (!s->stop) {
-		if (vdevice_alloc(s->fd, s->vm->viommu, s->vm->dev, VIRT_ID,
-				  &vdevice)) {
-			s->wrong++;
+		rc = vdevice_alloc(s->fd, s->vm->viommu, s->vm->dev, VIRT_ID,
+				   &vdevice);
+		if (!race_note(&s->log, VDEVICE, rc, 0))
 			continue;
-		}
 		nap(1);
-		if (destroy(s->fd, vdevice))
-			s->wrong++;
+		race_note(&s->log, DESTROY_VDEVICE, destroy(s->fd, vdevice), 0);
 	}
 	return NULL;
 }
@@ -195,21 +195,30 @@ TEST_F_TIMEOUT(veventq, all_at_once, 60)
 		storm_trigger, storm_trigger, storm_queue,
 		storm_queue,   storm_vdevice,
 	};
-	struct storm s = { .fd = self->fd, .vm = &self->vm };
+	struct storm s = {
+		.fd = self->fd,
+		.vm = &self->vm,
+		.log.ops = {
+			[TRIGGER_EVENT].name = "event",
+			[QUEUE_ALLOC].name = "veventq_alloc",
+			[READ_EVENTS].name = "read",
+			[DESTROY_QUEUE].name = "destroy queue",
+			[VDEVICE].name = "vdevice_alloc",
+			[DESTROY_VDEVICE].name = "destroy vdevice",
+		},
+	};
+	const unsigned int ops = (1U << (DESTROY_VDEVICE + 1)) - 1;
 	pthread_t thread[ARRAY_SIZE(what)];
 	unsigned int i;
 
 	OK(destroy(self->fd, self->vdevice));
 	for (i = 0; i < ARRAY_SIZE(what); i++)
 		OK(pthread_create(&thread[i], NULL, what[i], &s));
-	nap(3000);
+	race_wait(&s.log, 3000, ops);
 	s.stop = true;
 	for (i = 0; i < ARRAY_SIZE(what); i++)
 		OK(pthread_join(thread[i], NULL));
-	EXPECT_EQ(0, s.wrong);
-	EXPECT_LT(0, s.queues);
-	EXPECT_LT(0, s.events);
-	TH_LOG("%u queues, %u events", s.queues, s.events);
+	RACE_EXPECT(&s.log, ops);
 	/* For the teardown */
 	OK(vdevice_alloc(self->fd, self->vm.viommu, self->vm.dev, VIRT_ID,
 			 &self->vdevice));

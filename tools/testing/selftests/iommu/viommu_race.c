@@ -8,11 +8,31 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
+#include "race.h"
 #include "viommu_utils.h"
 
 #define RACE_MS 1500
 #define RACE_SLOTS 8
 #define RACE_MAX_THREADS 8
+
+enum {
+	PLUG,
+	UNPLUG,
+	HWPT,
+	NESTED,
+	DESTROY_NESTED,
+	ATTACH,
+	ATTACH_IOAS,
+	VIOMMU,
+	DESTROY_VIOMMU,
+	VDEVICE,
+	DESTROY_VDEVICE,
+	INVALIDATE,
+	IOAS,
+	DESTROY,
+};
+
+#define OP(_op) (1U << (_op))
 
 struct race {
 	struct vm vm;
@@ -23,32 +43,41 @@ struct race {
 	atomic_uint vdevice;
 	atomic_uint viommu;
 	atomic_uint nested[RACE_SLOTS];
-	/* The number of successes, and the first unexpected error */
-	atomic_ulong worked;
-	atomic_bool bad;
-	const char *bad_what;
-	int bad_rc;
+	struct race_log log;
 };
 
-#define ERR(e) (1ULL << (e))
-
-/* Record the result @rc of @what; the errors in @allowed are fine */
-static void race_note(struct race *r, const char *what, int rc,
-		      unsigned long long allowed)
+/* All but the log */
+static void race_forget(struct race *r)
 {
-	if (!rc) {
-		atomic_fetch_add(&r->worked, 1);
-	} else if ((-rc >= 64 || !(ERR(-rc) & allowed)) &&
-		   !atomic_exchange(&r->bad, true)) {
-		r->bad_what = what;
-		r->bad_rc = rc;
-	}
+	unsigned int i;
+
+	r->stop = false;
+	r->vdevice = 0;
+	r->viommu = 0;
+	for (i = 0; i < RACE_SLOTS; i++)
+		r->nested[i] = 0;
 }
 
-static unsigned int race_random(unsigned int *seed, unsigned int below)
+static void race_init(struct race *r)
 {
-	*seed = *seed * 1103515245 + 12345;
-	return (*seed >> 16) % below;
+	*r = (struct race){
+		.log.ops = {
+			[PLUG].name = "plug",
+			[UNPLUG].name = "unplug",
+			[HWPT].name = "hwpt_alloc",
+			[NESTED].name = "nested_alloc",
+			[DESTROY_NESTED].name = "destroy nested",
+			[ATTACH].name = "attach",
+			[ATTACH_IOAS].name = "attach ioas",
+			[VIOMMU].name = "viommu_alloc",
+			[DESTROY_VIOMMU].name = "destroy viommu",
+			[VDEVICE].name = "vdevice_alloc",
+			[DESTROY_VDEVICE].name = "destroy vdevice",
+			[INVALIDATE].name = "invalidate",
+			[IOAS].name = "ioas_alloc",
+			[DESTROY].name = "destroy",
+		},
+	};
 }
 
 /* EBUSY: another thread was using the object */
@@ -63,7 +92,7 @@ static void *do_vdevices(void *arg)
 				   &id);
 		if (!rc)
 			r->vdevice = id;
-		race_note(r, "vdevice_alloc", rc, ERR(ENOENT) | ERR(EEXIST));
+		race_note(&r->log, VDEVICE, rc, ENOENT, EEXIST);
 	}
 	return NULL;
 }
@@ -78,8 +107,8 @@ static void *do_destroy_vdevice(void *arg)
 		id = atomic_exchange(&r->vdevice, 0);
 		if (!id)
 			continue;
-		race_note(r, "destroy vdevice",
-			  destroy_when_free(r->vm.fd, id), ERR(ENOENT));
+		race_note(&r->log, DESTROY_VDEVICE,
+			  destroy_when_free(r->vm.fd, id), ENOENT);
 	}
 	return NULL;
 }
@@ -93,11 +122,11 @@ static void *do_unplug(void *arg)
 
 	while (!r->stop) {
 		rc = destroy(r->vm.fd, r->stdev);
-		race_note(r, "unplug", rc, ERR(EBUSY));
+		race_note(&r->log, UNPLUG, rc, EBUSY);
 		if (rc)
 			continue;
 		rc = mock_plug(r->vm.fd, r->vm.ioas, 0, &stdev, &dev);
-		race_note(r, "plug", rc, 0);
+		race_note(&r->log, PLUG, rc, 0);
 		if (rc)
 			break;
 		r->stdev = stdev;
@@ -112,16 +141,16 @@ static void *do_invalidate(void *arg)
 	struct race *r = arg;
 
 	while (!r->stop)
-		race_note(r, "invalidate",
+		race_note(&r->log, INVALIDATE,
 			  invalidate_one(r->vm.fd, r->vm.viommu, VIRT_ID, 1),
-			  ERR(EINVAL));
+			  EINVAL);
 	return NULL;
 }
 
 static void *do_hwpts(void *arg)
 {
 	struct race *r = arg;
-	unsigned int seed = (uintptr_t)&seed;
+	unsigned int seed = race_thread_seed(&r->log);
 	unsigned int slot;
 	__u32 id;
 	int rc;
@@ -129,11 +158,11 @@ static void *do_hwpts(void *arg)
 	while (!r->stop) {
 		slot = race_random(&seed, RACE_SLOTS);
 		rc = nested_alloc(r->vm.fd, r->dev, r->vm.viommu, 0, &id);
-		race_note(r, "nested_alloc", rc, ERR(ENOENT));
+		race_note(&r->log, NESTED, rc, ENOENT);
 		if (rc)
 			continue;
 		rc = mock_attach(r->vm.fd, r->stdev, id);
-		race_note(r, "attach", rc, ERR(ENOENT) | ERR(EINVAL));
+		race_note(&r->log, ATTACH, rc, ENOENT, EINVAL);
 		/*
 		 * The thread that takes an ID out of its slot destroys the
 		 * object
@@ -144,12 +173,12 @@ static void *do_hwpts(void *arg)
 		do {
 			rc = destroy(r->vm.fd, id);
 			if (rc == -EBUSY)
-				race_note(r, "attach ioas",
+				race_note(&r->log, ATTACH_IOAS,
 					  mock_attach(r->vm.fd, r->stdev,
 						      r->vm.ioas),
-					  ERR(ENOENT) | ERR(EINVAL));
+					  ENOENT, EINVAL);
 		} while (rc == -EBUSY && !r->stop);
-		race_note(r, "destroy nested", rc, ERR(EBUSY));
+		race_note(&r->log, DESTROY_NESTED, rc, EBUSY);
 	}
 	return NULL;
 }
@@ -162,11 +191,11 @@ static void *do_viommus(void *arg)
 
 	while (!r->stop) {
 		rc = viommu_alloc(r->vm.fd, r->vm.dev, r->vm.s2, NULL, &id);
-		race_note(r, "viommu_alloc", rc, 0);
+		race_note(&r->log, VIOMMU, rc, 0);
 		if (rc)
 			break;
 		r->viommu = id;
-		race_note(r, "destroy viommu",
+		race_note(&r->log, DESTROY_VIOMMU,
 			  destroy_when_free(r->vm.fd, id), 0);
 	}
 	return NULL;
@@ -180,19 +209,19 @@ static void *do_viommu_children(void *arg)
 
 	while (!r->stop) {
 		rc = nested_alloc(r->vm.fd, r->vm.dev, r->viommu, 0, &id);
-		race_note(r, "nested_alloc", rc, ERR(EINVAL));
+		race_note(&r->log, NESTED, rc, EINVAL);
 		if (!rc)
-			race_note(r, "destroy nested",
+			race_note(&r->log, DESTROY_NESTED,
 				  destroy_when_free(r->vm.fd, id), 0);
 		rc = vdevice_alloc(r->vm.fd, r->viommu, r->vm.dev, VIRT_ID,
 				   &id);
-		race_note(r, "vdevice_alloc", rc, ERR(ENOENT) | ERR(EEXIST));
+		race_note(&r->log, VDEVICE, rc, ENOENT, EEXIST);
 		if (!rc) {
-			race_note(r, "invalidate",
+			race_note(&r->log, INVALIDATE,
 				  invalidate_one(r->vm.fd, r->viommu, VIRT_ID,
 						 0),
-				  ERR(ENOENT) | ERR(EINVAL));
-			race_note(r, "destroy vdevice",
+				  ENOENT, EINVAL);
+			race_note(&r->log, DESTROY_VDEVICE,
 				  destroy_when_free(r->vm.fd, id), 0);
 		}
 	}
@@ -206,50 +235,51 @@ static void *do_viommu_children(void *arg)
 static void *do_anything(void *arg)
 {
 	struct race *r = arg;
-	unsigned int seed = (uintptr_t)&seed;
+	unsigned int seed = race_thread_seed(&r->log);
 	int fd = r->vm.fd;
 	__u32 id[4], out, out2;
-	unsigned int i;
+	unsigned int i, op;
+	int rc;
 
 	while (!r->stop) {
 		for (i = 0; i < ARRAY_SIZE(id); i++)
 			id[i] = race_random(&seed, 40);
-		switch (race_random(&seed, 12)) {
-		case 0:
-			mock_plug(fd, id[0], race_random(&seed, 2) << 31, &out,
-				  &out2);
+		op = race_random(&seed, DESTROY);
+		switch (op) {
+		case PLUG:
+			rc = mock_plug(fd, id[0], race_random(&seed, 2) << 31,
+				       &out, &out2);
 			break;
-		case 1:
-			hwpt_alloc(fd, id[0], id[1],
-				   IOMMU_HWPT_ALLOC_NEST_PARENT, &out);
+		case HWPT:
+			rc = hwpt_alloc(fd, id[0], id[1],
+					IOMMU_HWPT_ALLOC_NEST_PARENT, &out);
 			break;
-		case 2:
-		case 3:
-			viommu_alloc(fd, id[0], id[1], NULL, &out);
+		case VIOMMU:
+			rc = viommu_alloc(fd, id[0], id[1], NULL, &out);
 			break;
-		case 4:
-			vdevice_alloc(fd, id[0], id[1], id[2] % 4, &out);
+		case VDEVICE:
+			rc = vdevice_alloc(fd, id[0], id[1], id[2] % 4, &out);
 			break;
-		case 5:
-		case 6:
-			nested_alloc(fd, id[0], id[1], 0, &out);
+		case NESTED:
+			rc = nested_alloc(fd, id[0], id[1], 0, &out);
 			break;
-		case 7:
-		case 8:
-			mock_attach(fd, id[0], id[1]);
+		case ATTACH:
+			rc = mock_attach(fd, id[0], id[1]);
 			break;
-		case 9:
-			invalidate_one(fd, id[0], id[1] % 4, 0);
+		case INVALIDATE:
+			rc = invalidate_one(fd, id[0], id[1] % 4, 0);
 			break;
-		case 10:
-			if (race_random(&seed, 4))
-				ioas_alloc(fd, &out);
+		case IOAS:
+			rc = ioas_alloc(fd, &out);
 			break;
+		default:
+			continue;
 		}
+		race_note(&r->log, op, rc, ANY_ERROR);
 		for (i = 0; i < ARRAY_SIZE(id); i++)
 			if (!race_random(&seed, 3))
-				destroy(fd, id[i]);
-		atomic_fetch_add(&r->worked, 1);
+				race_note(&r->log, DESTROY, destroy(fd, id[i]),
+					  ANY_ERROR);
 	}
 	return NULL;
 }
@@ -263,7 +293,7 @@ FIXTURE(race)
 FIXTURE_SETUP(race)
 {
 	NOTHING_LEFT();
-	memset(&self->r, 0, sizeof(self->r));
+	race_init(&self->r);
 	self->vm = &self->r.vm;
 	OK(vm_open(self->vm));
 	self->r.stdev = self->vm->stdev;
@@ -276,46 +306,79 @@ FIXTURE_TEARDOWN(race)
 	NOTHING_LEFT();
 }
 
-typedef void *(*race_fn)(void *arg);
+/* What a thread does, and the operations of it that must have worked in the end */
+struct actor {
+	void *(*fn)(void *arg);
+	unsigned int ops;
+};
 
-static int race_start(struct race *r, const race_fn *fns, unsigned int num,
-		      pthread_t *threads)
+static const struct actor vdevices = { do_vdevices, OP(VDEVICE) };
+static const struct actor destroy_vdevice = {
+	do_destroy_vdevice, OP(DESTROY_VDEVICE)
+};
+static const struct actor unplug = { do_unplug, OP(UNPLUG) | OP(PLUG) };
+static const struct actor invalidations = { do_invalidate, OP(INVALIDATE) };
+static const struct actor hwpts = {
+	do_hwpts, OP(NESTED) | OP(ATTACH) | OP(DESTROY_NESTED)
+};
+static const struct actor viommus = {
+	do_viommus, OP(VIOMMU) | OP(DESTROY_VIOMMU)
+};
+static const struct actor viommu_children = {
+	do_viommu_children,
+	OP(NESTED) | OP(DESTROY_NESTED) | OP(VDEVICE) | OP(DESTROY_VDEVICE) |
+		OP(INVALIDATE)
+};
+static const struct actor anything = {
+	do_anything, OP(PLUG) | OP(IOAS) | OP(DESTROY)
+};
+
+static int race_start(struct race *r, const struct actor *const *actors,
+		      unsigned int num, pthread_t *threads)
 {
 	unsigned int i;
 	int rc;
 
 	for (i = 0; i < num; i++) {
-		rc = pthread_create(&threads[i], NULL, fns[i], r);
+		rc = pthread_create(&threads[i], NULL, actors[i]->fn, r);
 		if (rc)
 			return -rc;
 	}
 	return 0;
 }
 
+static unsigned int race_ops(const struct actor *const *actors,
+			     unsigned int num)
+{
+	unsigned int i, ops = 0;
+
+	for (i = 0; i < num; i++)
+		ops |= actors[i]->ops;
+	return ops;
+}
+
 static void race_run(struct __test_metadata *_metadata, struct race *r,
-		     const race_fn *fns, unsigned int num)
+		     const struct actor *const *actors, unsigned int num)
 {
 	pthread_t threads[RACE_MAX_THREADS];
 	unsigned int i;
 
 	ASSERT_GE(RACE_MAX_THREADS, num);
-	OK(race_start(r, fns, num, threads));
-	usleep(RACE_MS * 1000);
+	OK(race_start(r, actors, num, threads));
+	race_wait(&r->log, RACE_MS, race_ops(actors, num));
 	r->stop = true;
 	for (i = 0; i < num; i++)
 		OK(pthread_join(threads[i], NULL));
-	EXPECT_FALSE(r->bad) {
-		TH_LOG("%s: %s", r->bad_what, strerror(-r->bad_rc));
-	}
-	EXPECT_LT(10, r->worked);
+	RACE_EXPECT(&r->log, race_ops(actors, num));
 }
 
 TEST_F(race, vdevice_alloc_destroy_unplug)
 {
-	static const race_fn fns[] = { do_vdevices, do_destroy_vdevice,
-				       do_unplug, do_invalidate };
+	static const struct actor *const actors[] = {
+		&vdevices, &destroy_vdevice, &unplug, &invalidations,
+	};
 
-	race_run(_metadata, &self->r, fns, ARRAY_SIZE(fns));
+	race_run(_metadata, &self->r, actors, ARRAY_SIZE(actors));
 	/* In any case the device goes away and its vDEVICE with it */
 	OK(destroy(self->vm->fd, self->r.stdev));
 	EXPECT_EQ(HELD(1, 0, 0), mock_held(self->vm->fd));
@@ -326,21 +389,24 @@ TEST_F(race, vdevice_alloc_destroy_unplug)
 
 TEST_F(race, unplug_against_alloc)
 {
-	static const race_fn fns[] = { do_vdevices, do_vdevices, do_unplug };
+	static const struct actor *const actors[] = {
+		&vdevices, &vdevices, &unplug,
+	};
 
-	race_run(_metadata, &self->r, fns, ARRAY_SIZE(fns));
+	race_run(_metadata, &self->r, actors, ARRAY_SIZE(actors));
 	OK(destroy(self->vm->fd, self->r.stdev));
 	EXPECT_EQ(HELD(1, 0, 0), mock_held(self->vm->fd));
 }
 
 TEST_F(race, attach_destroy_unplug)
 {
-	static const race_fn fns[] = { do_hwpts,    do_hwpts,
-				       do_vdevices, do_destroy_vdevice,
-				       do_unplug,   do_invalidate };
+	static const struct actor *const actors[] = {
+		&hwpts, &hwpts, &vdevices, &destroy_vdevice, &unplug,
+		&invalidations,
+	};
 	unsigned int i;
 
-	race_run(_metadata, &self->r, fns, ARRAY_SIZE(fns));
+	race_run(_metadata, &self->r, actors, ARRAY_SIZE(actors));
 	OK(destroy(self->vm->fd, self->r.stdev));
 	for (i = 0; i < RACE_SLOTS; i++)
 		if (self->r.nested[i])
@@ -349,66 +415,90 @@ TEST_F(race, attach_destroy_unplug)
 
 TEST_F(race, attach_invalidate_steady_device)
 {
-	static const race_fn fns[] = { do_hwpts, do_hwpts, do_vdevices,
-				       do_destroy_vdevice, do_invalidate };
+	static const struct actor *const actors[] = {
+		&hwpts, &hwpts, &vdevices, &destroy_vdevice, &invalidations,
+	};
 
-	race_run(_metadata, &self->r, fns, ARRAY_SIZE(fns));
+	race_run(_metadata, &self->r, actors, ARRAY_SIZE(actors));
 }
 
 TEST_F(race, viommu_destroy_against_children)
 {
-	static const race_fn fns[] = { do_viommus, do_viommus,
-				       do_viommu_children, do_viommu_children };
+	static const struct actor *const actors[] = {
+		&viommus, &viommus, &viommu_children, &viommu_children,
+	};
 
-	race_run(_metadata, &self->r, fns, ARRAY_SIZE(fns));
+	race_run(_metadata, &self->r, actors, ARRAY_SIZE(actors));
 	EXPECT_EQ(HELD(1, 0, 0), mock_held(self->vm->fd));
 }
 
 TEST_F(race, anything)
 {
-	static const race_fn fns[] = { do_anything, do_anything, do_anything,
-				       do_anything };
+	static const struct actor *const actors[] = {
+		&anything, &anything, &anything, &anything,
+	};
+	static const unsigned int tries[] = {
+		HWPT, VIOMMU, VDEVICE, NESTED, ATTACH, INVALIDATE,
+	};
+	unsigned int op;
 
-	race_run(_metadata, &self->r, fns, ARRAY_SIZE(fns));
+	race_run(_metadata, &self->r, actors, ARRAY_SIZE(actors));
+	/* The others rarely find IDs that they can use */
+	for (op = 0; op < ARRAY_SIZE(tries); op++) {
+		EXPECT_LT(0, self->r.log.ops[tries[op]].tried) {
+			TH_LOG("%s", self->r.log.ops[tries[op]].name);
+		}
+	}
 }
 
 /* The iommufd is closed, or its process killed, in the middle */
 static void race_end(struct __test_metadata *_metadata, bool by_kill)
 {
-	static const race_fn fns[] = {
-		do_vdevices, do_destroy_vdevice, do_unplug,
-		do_hwpts,    do_invalidate,
+	static const struct actor *const actors[] = {
+		&vdevices, &destroy_vdevice, &unplug, &hwpts, &invalidations,
 	};
+	const unsigned int ops = race_ops(actors, ARRAY_SIZE(actors));
 	pthread_t threads[RACE_MAX_THREADS];
+	struct race *r;
 	unsigned int i, round;
 	int status;
 	pid_t pid;
 
-	for (round = 0; round < 20; round++) {
+	/* What a child has counted can be read when it is dead */
+	r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, r);
+	race_init(r);
+	race_seed();
+	for (round = 0; round < 20 || (round < 60 && !race_complete(&r->log, ops));
+	     round++) {
 		pid = fork();
 		ASSERT_NE(-1, pid);
 		if (!pid) {
-			struct race r = {};
-
-			if (vm_open(&r.vm))
+			if (vm_open(&r->vm))
 				_exit(1);
-			r.stdev = r.vm.stdev;
-			r.dev = r.vm.dev;
-			if (race_start(&r, fns, ARRAY_SIZE(fns), threads))
+			r->stdev = r->vm.stdev;
+			r->dev = r->vm.dev;
+			if (race_start(r, actors, ARRAY_SIZE(actors), threads))
 				_exit(2);
 			usleep(5000 + round * 3000);
 			if (by_kill)
 				kill(getpid(), SIGKILL);
-			close(r.vm.fd);
-			r.stop = true;
-			for (i = 0; i < ARRAY_SIZE(fns); i++)
+			close(r->vm.fd);
+			r->stop = true;
+			for (i = 0; i < ARRAY_SIZE(actors); i++)
 				pthread_join(threads[i], NULL);
 			_exit(0);
 		}
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		ASSERT_EQ(by_kill ? SIGKILL : 0, status);
 		NOTHING_LEFT();
+		race_forget(r);
 	}
+	/* Between close() and the stop each call may fail with EBADF */
+	r->log.bad = false;
+	RACE_EXPECT(&r->log, ops);
+	munmap(r, sizeof(*r));
 }
 
 FIXTURE(race_end)
