@@ -284,10 +284,11 @@ TEST_F(event, errno_sizes)
 	ASSERT_EQ(32, size);
 	ASSERT_EQ(0, viommu_alloc(vm, &self->edu, vm->s2, &good.viommu_id));
 	EXPECT_EQ(-EINVAL, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, 0, 0));
-	EXPECT_EQ(-EINVAL, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, size - 1, 0));
+	EXPECT_EQ(-EINVAL, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, 27, 0));
 	EXPECT_EQ(-E2BIG, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, size + 1, 1));
 	EXPECT_EQ(-E2BIG, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, 256, 1));
 	EXPECT_EQ(0, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, 256, 0));
+	EXPECT_EQ(-EEXIST, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, 28, 0));
 	EXPECT_EQ(-EEXIST, resized(vm->fd, IOMMU_VEVENTQ_ALLOC, &good, size, size, 0));
 }
 

@@ -471,21 +471,23 @@ TEST_F(vtd, errno_sizes)
 	const struct {
 		unsigned long request;
 		const void *good;
+		size_t least;
 		size_t size;
 		int rc;
 	} ioctls[] = {
-		{ IOMMU_VIOMMU_ALLOC, &viommu, 40, -EOPNOTSUPP },
-		{ IOMMU_VDEVICE_ALLOC, &vdevice, 24, -ENOENT },
+		{ IOMMU_VIOMMU_ALLOC, &viommu, 24, 40, -EOPNOTSUPP },
+		{ IOMMU_VDEVICE_ALLOC, &vdevice, 24, 24, -ENOENT },
 	};
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(ioctls); i++) {
 		const void *good = ioctls[i].good;
 		unsigned long request = ioctls[i].request;
-		size_t size = ioctls[i].size;
+		size_t least = ioctls[i].least, size = ioctls[i].size;
 
 		EXPECT_EQ(-EINVAL, resized(fd, request, good, size, 0, 0));
-		EXPECT_EQ(-EINVAL, resized(fd, request, good, size, size - 1, 0));
+		EXPECT_EQ(-EINVAL, resized(fd, request, good, size, least - 1, 0));
+		EXPECT_EQ(ioctls[i].rc, resized(fd, request, good, size, least, 0));
 		EXPECT_EQ(-E2BIG, resized(fd, request, good, size, 256, 1));
 		EXPECT_EQ(ioctls[i].rc, resized(fd, request, good, size, size, 0));
 		EXPECT_EQ(ioctls[i].rc, resized(fd, request, good, size, 256, 0));

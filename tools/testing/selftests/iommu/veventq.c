@@ -53,7 +53,7 @@ TEST_F(veventq, alloc_errno)
 		ROW(__reserved, 1, EOPNOTSUPP),
 		ROW(__reserved, ~0U, EOPNOTSUPP),
 		ROW(size, 0, EINVAL),
-		ROW(size, sizeof(right) - 1, EINVAL),
+		ROW(size, offsetof(typeof(right), __reserved) - 1, EINVAL),
 		/* Valid ones */
 		ROW(out_veventq_id, ~0U, 0),
 		ROW(out_veventq_fd, ~0U, 0),

@@ -21,7 +21,7 @@ TEST_F(wrong, viommu_alloc)
 		.nr = IOMMU_VIOMMU_ALLOC,
 		.cmd = &cmd,
 		.size = sizeof(cmd),
-		.min = sizeof(cmd),
+		.min = offsetof(typeof(cmd), data_len),
 		.out_id = &cmd.out_viommu_id,
 	};
 	/* Some kernels accept flag bit 31 and type 0 */
