@@ -355,6 +355,9 @@ TEST_F(queue, hardware_does_not_stop)
 
 /* mmap() */
 
+/* The first word of the region */
+#define REGION_WORD 0x600df00d
+
 FIXTURE(map)
 {
 	struct vm vm;
@@ -366,7 +369,7 @@ FIXTURE(map)
 
 FIXTURE_SETUP(map)
 {
-	struct iommu_viommu_selftest data = { .in_data = 1 };
+	struct iommu_viommu_selftest data = { .in_data = REGION_WORD };
 
 	NOTHING_LEFT();
 	OK(vm_open(&self->vm));
@@ -375,7 +378,7 @@ FIXTURE_SETUP(map)
 			&self->viommu));
 	self->offset = data.out_mmap_offset;
 	self->length = data.out_mmap_length;
-	EXPECT_EQ(page_size, self->length);
+	EXPECT_EQ(2 * page_size, self->length);
 	EXPECT_LE(page_size, self->offset);
 	EXPECT_EQ(0, self->offset % page_size);
 }
@@ -406,11 +409,14 @@ static int map_region(int fd, size_t length, int prot, int flags, __u64 offset,
 TEST_F(map, is_one_region)
 {
 	unsigned char *map[2];
+	__u32 word;
 	size_t i;
 
 	OK(MAP(&map[0]));
 	OK(MAP(&map[1]));
-	for (i = 0; i < self->length; i++)
+	memcpy(&word, map[0], sizeof(word));
+	EXPECT_EQ(REGION_WORD, word);
+	for (i = sizeof(word); i < self->length; i++)
 		ASSERT_EQ(0, map[0][i]);
 	for (i = 0; i < self->length; i++)
 		map[0][i] = i * 7;
@@ -442,13 +448,23 @@ TEST_F(map, wrong_calls)
 				at, NULL));
 	FAILS(EPERM, map_region(self->fd, length, PROT_EXEC, MAP_SHARED, at,
 				NULL));
+	FAILS(ENXIO, map_region(self->fd, length / 2, rw, MAP_SHARED, at,
+				NULL));
 	FAILS(ENXIO, map_region(self->fd, length + page_size, rw, MAP_SHARED,
 				at, NULL));
+	FAILS(ENXIO, map_region(self->fd, 2 * length, rw, MAP_SHARED, at,
+				NULL));
 	FAILS(ENXIO, map_region(self->fd, length, rw, MAP_SHARED, 0, NULL));
 	FAILS(ENXIO, map_region(self->fd, length, rw, MAP_SHARED,
 				at + page_size, NULL));
 	FAILS(ENXIO, map_region(self->fd, length, rw, MAP_SHARED,
 				at - page_size, NULL));
+	FAILS(ENXIO, map_region(self->fd, length, rw, MAP_SHARED,
+				at + 2 * page_size, NULL));
+	FAILS(ENXIO, map_region(self->fd, length, rw, MAP_SHARED,
+				at - 2 * page_size, NULL));
+	FAILS(ENXIO, map_region(self->fd, page_size, rw, MAP_SHARED,
+				at + page_size, NULL));
 	FAILS(ENXIO, map_region(self->fd, length, rw, MAP_SHARED,
 				0x7fffffff00000000, NULL));
 	/* A vIOMMU without registers, another object, another iommufd */
@@ -706,7 +722,7 @@ FIXTURE_SETUP(race)
 			[VIOMMU].name = "viommu_alloc",
 			[DESTROY_VIOMMU].name = "destroy viommu",
 		},
-		.length = page_size,
+		.length = 2 * page_size,
 	};
 	OK(vm_open(&self->r.vm));
 }

@@ -97,6 +97,7 @@ struct step_vm {
 	int event_fd;
 	__u32 mapped_viommu;
 	__u64 map_offset;
+	__u64 map_length;
 };
 
 FIXTURE(fail_nth)
@@ -151,6 +152,7 @@ static int step_prepare(struct step_vm *s, unsigned int with)
 		rc = viommu_alloc(vm->fd, vm->dev, vm->s2, &data,
 				  &s->mapped_viommu);
 	s->map_offset = data.out_mmap_offset;
+	s->map_length = data.out_mmap_length;
 	return rc;
 }
 
@@ -354,7 +356,7 @@ TEST_F(fail_nth, hw_queue_alloc_two)
 
 static int step_map(struct step_vm *s)
 {
-	size_t length = sysconf(_SC_PAGE_SIZE);
+	size_t length = s->map_length;
 	void *map;
 
 	map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, s->vm.fd,
