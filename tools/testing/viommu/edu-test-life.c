@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "edu-test-fixtures.h"
+#include "../selftests/iommu/race.h"
 
 /* Setup and teardown */
 
@@ -167,8 +168,10 @@ struct vdevice_loop {
 	struct vm *vm;
 	struct edu edu;
 	atomic_bool stop;
-	atomic_int wrong;
+	struct race_log log;
 };
+
+enum { VDEVICE_ALLOC, VDEVICE_DESTROY };
 
 static void *vdevice_loop(void *arg)
 {
@@ -179,10 +182,10 @@ static void *vdevice_loop(void *arg)
 		int rc = vdevice_alloc(loop->vm, &loop->edu, loop->vm->viommu, VSID,
 				       &id);
 
-		if (!rc)
-			rc = destroy(loop->vm, id);
-		if (rc && rc != -ENOENT)
-			loop->wrong = rc;
+		/* The device may be closed, and take the vDEVICE along */
+		if (race_note(&loop->log, VDEVICE_ALLOC, rc, ENOENT))
+			race_note(&loop->log, VDEVICE_DESTROY,
+				  destroy(loop->vm, id), ENOENT);
 	}
 	return NULL;
 }
@@ -191,7 +194,13 @@ static void *vdevice_loop(void *arg)
 TEST_F_TIMEOUT(life, vdevice_races_with_device, 120)
 {
 	struct vm *vm = &self->vm;
-	struct vdevice_loop loop = { .vm = vm };
+	struct vdevice_loop loop = {
+		.vm = vm,
+		.log.ops = {
+			[VDEVICE_ALLOC].name = "vdevice_alloc",
+			[VDEVICE_DESTROY].name = "destroy",
+		},
+	};
 	pthread_t thread;
 	int i;
 
@@ -204,10 +213,10 @@ TEST_F_TIMEOUT(life, vdevice_races_with_device, 120)
 		edu_close(&self->edu);
 		loop.stop = true;
 		pthread_join(thread, NULL);
-		EXPECT_EQ(0, loop.wrong);
 		ASSERT_EQ(0, edu_open(&self->edu, 0));
 		ASSERT_EQ(0, edu_bind(&self->edu, vm->fd));
 	}
+	RACE_EXPECT(&loop.log, 1 << VDEVICE_ALLOC | 1 << VDEVICE_DESTROY);
 	EXPECT_EQ(0, destroy(vm, vm->viommu));
 	EXPECT_EQ(0, destroy(vm, vm->s2));
 	vm_close(vm, &self->edu);
