@@ -273,7 +273,7 @@ TEST_F(vm, errno_sizes)
 		size_t least;
 		size_t size;
 	} ioctls[] = {
-		{ IOMMU_VIOMMU_ALLOC, &viommu, 24, 40 },
+		{ IOMMU_VIOMMU_ALLOC, &viommu, 24, sizeof(viommu) },
 		{ IOMMU_VDEVICE_ALLOC, &vdevice, 24, 24 },
 		{ IOMMU_HWPT_INVALIDATE, &inval, 32, 32 },
 	};

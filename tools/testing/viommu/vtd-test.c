@@ -475,7 +475,7 @@ TEST_F(vtd, errno_sizes)
 		size_t size;
 		int rc;
 	} ioctls[] = {
-		{ IOMMU_VIOMMU_ALLOC, &viommu, 24, 40, -EOPNOTSUPP },
+		{ IOMMU_VIOMMU_ALLOC, &viommu, 24, sizeof(viommu), -EOPNOTSUPP },
 		{ IOMMU_VDEVICE_ALLOC, &vdevice, 24, 24, -ENOENT },
 	};
 	unsigned int i;
