@@ -354,6 +354,24 @@ TEST_F(fail_nth, hw_queue_alloc_two)
 	sweep(_metadata, self->nth_fd, &self->s, step_hw_queue_alloc_two, 0);
 }
 
+/* Pinned for writing, and in several pieces */
+static int step_hw_queue_alloc_written(struct step_vm *s)
+{
+	__u32 id = 0;
+	int rc = iommufd_hw_queue_alloc(s->vm.fd, s->vm.viommu,
+					IOMMU_HW_QUEUE_TYPE_SELFTEST_WRITTEN, 0,
+					MOCK_APERTURE_START, vm_memory_size,
+					&id);
+
+	return made(s, rc, id);
+}
+
+TEST_F(fail_nth, hw_queue_alloc_written)
+{
+	sweep(_metadata, self->nth_fd, &self->s, step_hw_queue_alloc_written,
+	      0);
+}
+
 static int step_map(struct step_vm *s)
 {
 	size_t length = s->map_length;
