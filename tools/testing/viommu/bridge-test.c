@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Test devices that share a group with a bridge, or a StreamID with their
- * bridge's alias, as edu-test.c does the rest. The script bridge-test says what
- * the machine is made of, and EDUS in the environment how many edu devices are
- * on it. In the order of their addresses:
+ * Tests of devices that share a group with a bridge, or a StreamID with their
+ * bridge's alias. The script bridge-test builds the machine, and EDUS in the
+ * environment is its number of edu devices. In the order of their addresses:
  *
  *	PLAIN		on the root complex
  *	FIRST, SECOND	behind one bridge, which is in their group
@@ -29,12 +28,12 @@ enum { PLAIN, FIRST, SECOND, ALIASED };
 
 #define F_TRANSLATION		0x10
 #define EVT_0_SID(n)		((uint64_t)(n) << 32)
-/* Nobody maps it */
+/* Never mapped */
 #define UNMAPPED		(IOVA + 64 * PAGE_SIZE)
-/* QEMU moves what it cannot translate four bytes at a time */
+/* QEMU moves data that it cannot translate four bytes at a time */
 #define FAULT_LEN		4
 
-/* vIOMMU types of the SMMU, in sysfs */
+/* The vIOMMU types of the SMMU in sysfs */
 #define TYPES			"1\n"
 
 #define CLASS_PCI_BRIDGE	0x0604
@@ -84,7 +83,10 @@ static int pci_write(const char *file, const char *bdf, const char *text)
 	return rc;
 }
 
-/* Cause one fault; the virtual StreamID that the VM is told, or a negative errno */
+/*
+ * Cause one fault; returns the virtual StreamID in the event, or a negative
+ * errno
+ */
 static int fault_sid(struct edu *edu, int queue)
 {
 	struct pollfd in = { .fd = queue, .events = POLLIN };
@@ -134,8 +136,8 @@ FIXTURE_TEARDOWN(bridge)
 	EXPECT_EQ(page, edu_lands(&self->edu[nth], &self->vm, iova))
 
 /*
- * Both endpoints use the stage 1 though no vDEVICE stands for their bridge. Each
- * of them still needs one.
+ * Both endpoints use the stage 1 without a vDEVICE for their bridge. Each of
+ * them still needs its own.
  */
 TEST_F_TIMEOUT(bridge, two_endpoints, 120)
 {
@@ -210,7 +212,9 @@ TEST_F_TIMEOUT(bridge, aliased, 60)
 	EXPECT_EQ(0, close(queue));
 }
 
-/* A device with two equal IDs goes and comes back: the streams of others remain */
+/*
+ * A device with two equal IDs is removed and added again: other streams remain
+ */
 TEST_F_TIMEOUT(bridge, remove_aliased, 120)
 {
 	struct vm *vm = &self->vm;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A VM with an event queue, its records, and threads that sleep until there is one */
+/* A VM with an event queue, its records, and threads that wait for them */
 #ifndef EDU_TEST_EVENT_H
 #define EDU_TEST_EVENT_H
 

@@ -182,7 +182,7 @@ static void *vdevice_loop(void *arg)
 		int rc = vdevice_alloc(loop->vm, &loop->edu, loop->vm->viommu, VSID,
 				       &id);
 
-		/* The device may be closed, and take the vDEVICE along */
+		/* The device may be closed, which destroys the vDEVICE */
 		if (race_note(&loop->log, VDEVICE_ALLOC, rc, ENOENT))
 			race_note(&loop->log, VDEVICE_DESTROY,
 				  destroy(loop->vm, id), ENOENT);

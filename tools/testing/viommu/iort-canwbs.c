@@ -10,8 +10,9 @@
  * OEM revision that is one higher, so that the kernel's ACPI table upgrade
  * takes it.
  *
- * With -a the root complex node, which must be the only one and the last node,
- * maps the requester ID to this ID. All others keep theirs.
+ * With -a the root complex node maps the requester ID to this ID; other IDs
+ * keep their mapping. The node must be the only one of its type and the last
+ * node.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -70,7 +71,10 @@ static void fail(const char *file, const char *what)
 	exit(1);
 }
 
-/* Append a mapping of @n IDs from @input to the last node, the rest as in @like */
+/*
+ * Append a mapping of @n IDs from @input to the last node, otherwise as in
+ * @like
+ */
 static void add_mapping(unsigned char *node, uint32_t *len, uint32_t input,
 			uint32_t n, uint32_t output, const unsigned char *like)
 {
@@ -86,7 +90,10 @@ static void add_mapping(unsigned char *node, uint32_t *len, uint32_t input,
 	*len += MAPPING_SIZE;
 }
 
-/* Map @rid to @id in the node at @at, the last one, whose tail the mappings are */
+/*
+ * Map @rid to @id in the node at @at, which is the last one and ends in its
+ * mappings
+ */
 static void alias(const char *file, uint32_t at, uint32_t *len, uint32_t rid,
 		  uint32_t id)
 {

@@ -2,10 +2,10 @@
 /*
  * Races: several threads call the kernel for a bounded time
  *
- * A race proves nothing if one of its sides never got anywhere. So each kind of
- * operation is counted, and one that never worked is a failure. What threads
- * choose at random comes from a seed that is printed; TEST_SEED=number in the
- * environment makes the same choices again.
+ * A race proves nothing if one of its sides never made progress. So each kind
+ * of operation is counted, and one that never succeeded is a failure. Random
+ * choices of threads come from a seed that is printed; TEST_SEED=number in the
+ * environment repeats them.
  */
 #ifndef __SELFTEST_IOMMU_RACE
 #define __SELFTEST_IOMMU_RACE
@@ -23,8 +23,8 @@
 
 /**
  * struct race_op - One kind of operation
- * @name: What the log calls it
- * @tried: How often a thread has done it
+ * @name: Its name in the log
+ * @tried: How often threads have tried it
  * @worked: How often it has succeeded
  */
 struct race_op {
@@ -34,11 +34,11 @@ struct race_op {
 };
 
 /**
- * struct race_log - What the threads of a race have done
- * @ops: The kinds of operations; the first without a name is behind the last
- * @threads: How many threads have asked for a seed
- * @bad: An operation has failed with an error that must not be
- * @bad_op: The first one that has
+ * struct race_log - The results of the threads of a race
+ * @ops: The kinds of operations; one without a name ends them
+ * @threads: Number of threads that have asked for a seed
+ * @bad: An operation has failed with an unexpected error
+ * @bad_op: The first such operation
  * @bad_rc: Its error
  */
 struct race_log {
@@ -72,8 +72,8 @@ static inline bool race_note_list(struct race_log *log, unsigned int op, int rc,
 }
 
 /*
- * Note the result @_rc of an operation, and return whether it worked. Behind it
- * are the errors that are fine, 0 for none.
+ * Record the result @_rc of an operation, and return whether it succeeded. The
+ * allowed errors follow, 0 for none.
  */
 #define race_note(_log, _op, _rc, ...)                                        \
 	race_note_list(_log, _op, _rc, (const int[]){ __VA_ARGS__ },          \
@@ -95,7 +95,7 @@ static inline unsigned int race_seed(void)
 	return seed;
 }
 
-/* Where the random numbers of a thread start, in the order of the calls */
+/* The start of a thread's random numbers, in the order of the calls */
 static inline unsigned int race_thread_seed(struct race_log *log)
 {
 	return race_seed() + 0x9e3779b9 * atomic_fetch_add(&log->threads, 1);
@@ -107,7 +107,7 @@ static inline unsigned int race_random(unsigned int *state, unsigned int below)
 	return (*state >> 16) % below;
 }
 
-/* Has each operation of the set @expected worked? */
+/* Returns whether each operation of the set @expected has succeeded */
 static inline bool race_complete(const struct race_log *log,
 				 unsigned int expected)
 {
@@ -120,8 +120,9 @@ static inline bool race_complete(const struct race_log *log,
 }
 
 /*
- * Let threads run for @ms, and on a machine that is too slow for that up to ten
- * times as long, until each operation of the set @expected has worked.
+ * Let threads run for @ms. If the machine is too slow for that, let them run up
+ * to ten times as long, until each operation of the set @expected has
+ * succeeded.
  */
 static inline void race_wait(const struct race_log *log, unsigned int ms,
 			     unsigned int expected)
@@ -132,7 +133,7 @@ static inline void race_wait(const struct race_log *log, unsigned int ms,
 		usleep(ms * 1000);
 }
 
-/* The seed, and of each operation how often it worked and was tried */
+/* Print the seed, and how often each operation succeeded and was tried */
 static inline const char *race_summary(const struct race_log *log)
 {
 	static char text[1024];
@@ -148,7 +149,7 @@ static inline const char *race_summary(const struct race_log *log)
 	return text;
 }
 
-/* At the end of a test; each operation of the set @expected must have worked */
+/* The end of a test: each operation of the set @expected must have succeeded */
 #define RACE_EXPECT(_log, _expected)                                          \
 	({                                                                    \
 		const struct race_log *_l = (_log);                           \

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of what ties a device to a VM: the events that it raises, the nested
- * HWPTs that it can be attached to, and the end of its vDEVICE
+ * Tests of the connection between a device and a VM: events of the device, the
+ * nested HWPTs that it can attach to, and the destruction of its vDEVICE
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -64,7 +64,7 @@ TEST_F(device, events_follow_the_attachment)
 	struct vm *vm = &self->vm;
 	__u32 vdevice, other;
 
-	/* Neither vDEVICE nor nested HWPT, then only one of them */
+	/* Without vDEVICE and nested HWPT, then with one of them */
 	FAILS(ENOENT, device_event(self->fd, vm->dev));
 	OK(vdevice_alloc(self->fd, vm->viommu, vm->dev, VIRT_ID, &vdevice));
 	FAILS(ENOENT, device_event(self->fd, vm->dev));
@@ -84,7 +84,7 @@ TEST_F(device, events_follow_the_attachment)
 	OK(device_event(self->fd, vm->dev));
 	EXPECT_EQ(VIRT_ID, next_event(self->events));
 
-	/* The host's again */
+	/* Events go to the host again */
 	OK(mock_attach(self->fd, vm->stdev, vm->s2));
 	FAILS(ENOENT, device_event(self->fd, vm->dev));
 	OK(mock_attach(self->fd, vm->stdev, self->nested));
@@ -112,7 +112,7 @@ TEST_F(device, attach_needs_the_vdevice_of_the_same_viommu)
 	FAILS(ENOENT, mock_attach(self->fd, vm->stdev, self->nested));
 	OK(mock_attach(self->fd, vm->stdev, nested));
 
-	/* The device is attached to the other vIOMMU, and stays so */
+	/* The device is attached to the other vIOMMU and stays there */
 	FAILS(ENOENT, mock_attach(self->fd, vm->stdev, self->nested));
 	FAILS(EBUSY, destroy(self->fd, nested));
 	FAILS(EOPNOTSUPP, device_event(self->fd, vm->dev));
@@ -157,8 +157,9 @@ static void *unplug(void *arg)
 }
 
 /*
- * An ioctl may hold a device for as long as user space likes, and its driver
- * does not wait for ever. The vDEVICE is gone by then: no command finds it.
+ * An ioctl may hold a device for as long as user space likes, but the device's
+ * driver does not wait forever. By then the vDEVICE must be gone, so that no
+ * command finds it.
  */
 TEST_F(device, vdevice_goes_before_the_device_is_waited_for)
 {
@@ -191,7 +192,7 @@ TEST_F(device, vdevice_goes_before_the_device_is_waited_for)
 	ASSERT_EQ(sizeof(msg), read(uffd, &msg, sizeof(msg)));
 
 	OK(pthread_create(&unplugging, NULL, unplug, &u));
-	/* Well before the kernel gives up to wait for the device */
+	/* Well before the kernel stops waiting for the device */
 	for (i = 0; i < 3000; i++) {
 		rc = invalidate_one(self->fd, self->vm.viommu, VIRT_ID, 0);
 		if (rc)

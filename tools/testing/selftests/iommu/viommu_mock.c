@@ -2,8 +2,8 @@
 /*
  * Tests of the mock driver's own interface
  *
- * Other test programs drive the mock too, and have its numbers compiled in. So
- * these tests use numbers where the header has names.
+ * Other test programs use the mock too, with its numbers compiled in. So these
+ * tests use numbers where the header has names.
  */
 #include "viommu_utils.h"
 
@@ -38,7 +38,7 @@ FIXTURE_TEARDOWN(mock)
 	NOTHING_LEFT();
 }
 
-/* An operation with two words behind the header */
+/* An operation with two words after the header */
 static int mock_op(int fd, __u32 op, __u32 id, __u32 word0, __u32 word1)
 {
 	struct iommu_test_cmd cmd = {
@@ -76,7 +76,7 @@ TEST_F(mock, numbers)
 	EXPECT_EQ(4, sizeof(struct iommu_viommu_event_selftest));
 	EXPECT_EQ(4, offsetof(struct iommu_hwpt_selftest, pagetable_type));
 
-	/* Two that have no meaning here */
+	/* Two operations without a meaning here */
 	for (op = base + 7; op < base + 9; op++)
 		FAILS(EOPNOTSUPP, mock_op(self->fd, op, self->vm.dev, 0, 0));
 }
@@ -171,7 +171,7 @@ TEST_F(mock, nested_hwpt)
 	cmd.flags = IOMMU_HWPT_FAULT_ID_VALID;
 	OK(iommufd_ioctl(self->fd, IOMMU_HWPT_ALLOC, &cmd));
 
-	/* To attach it takes a vDEVICE */
+	/* Attaching needs a vDEVICE */
 	OK(destroy(self->fd, self->vdevice));
 	FAILS(ENOENT, mock_attach(self->fd, self->vm.stdev, cmd.out_hwpt_id));
 	OK(vdevice_alloc(self->fd, self->vm.viommu, self->vm.dev, VIRT_ID,
@@ -231,7 +231,7 @@ TEST_F(mock, invalidation)
 	EXPECT_EQ(2, num);
 	EXPECT_EQ(0xc, mock_cached(self->fd, self->vm.dev));
 
-	/* Flag 0 is all of the device; the second one is wrong */
+	/* Flag 0 covers the whole device; the second command is wrong */
 	memset(entry, 0, sizeof(entry));
 	entry[0][0] = 1;
 	entry[0][1] = VIRT_ID;

@@ -46,7 +46,7 @@ struct race {
 	struct race_log log;
 };
 
-/* All but the log */
+/* Everything except the log */
 static void race_forget(struct race *r)
 {
 	unsigned int i;
@@ -306,7 +306,7 @@ FIXTURE_TEARDOWN(race)
 	NOTHING_LEFT();
 }
 
-/* What a thread does, and the operations of it that must have worked in the end */
+/* The function of a thread, and which of its operations must have succeeded */
 struct actor {
 	void *(*fn)(void *arg);
 	unsigned int ops;
@@ -443,7 +443,7 @@ TEST_F(race, anything)
 	unsigned int op;
 
 	race_run(_metadata, &self->r, actors, ARRAY_SIZE(actors));
-	/* The others rarely find IDs that they can use */
+	/* The other operations rarely find IDs that they can use */
 	for (op = 0; op < ARRAY_SIZE(tries); op++) {
 		EXPECT_LT(0, self->r.log.ops[tries[op]].tried) {
 			TH_LOG("%s", self->r.log.ops[tries[op]].name);
@@ -464,7 +464,7 @@ static void race_end(struct __test_metadata *_metadata, bool by_kill)
 	int status;
 	pid_t pid;
 
-	/* What a child has counted can be read when it is dead */
+	/* The counts of a child can be read after its death */
 	r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, r);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of the sizes that the ioctls of vIOMMUs take
+ * Tests of the sizes that the ioctls of vIOMMUs accept
  *
- * The least is that of the first release that had the structure, so that a
- * program built then still works. The kernel writes nothing beyond the size that
- * it was given.
+ * The minimum is the size of the structure's first release, so that programs
+ * built for it still work. The kernel writes nothing beyond the size in the
+ * command.
  */
 #include "viommu_utils.h"
 
@@ -32,13 +32,13 @@ FIXTURE_TEARDOWN(sizes)
 #define LARGEST 200
 
 /**
- * struct sized - A command that makes an object, without data beyond @min
+ * struct sized - A command that creates an object, without data beyond @min
  * @nr: The ioctl
  * @cmd: The structure, as this kernel knows it
  * @size: Its size
- * @min: The least size
- * @out_id: Where in it the object's ID is
- * @out_fd: Where in it a file descriptor is, 0 if nowhere
+ * @min: The minimum size
+ * @out_id: Offset of the object's ID
+ * @out_fd: Offset of the file descriptor, 0 if there is none
  */
 struct sized {
 	unsigned int nr;
@@ -49,7 +49,7 @@ struct sized {
 	size_t out_fd;
 };
 
-/* Bytes of @buf from @at on that are not @value */
+/* The number of bytes of @buf from @at on that are not @value */
 static unsigned int changed(const unsigned char *buf, size_t at,
 			    unsigned char value)
 {
@@ -60,7 +60,7 @@ static unsigned int changed(const unsigned char *buf, size_t at,
 	return num;
 }
 
-/* The command of @len bytes in @buf; beyond them is a guard */
+/* The command of @len bytes in @buf, followed by a guard */
 static int run_sized(int fd, const struct sized *s, unsigned char *buf,
 		     __u32 len)
 {
@@ -103,7 +103,7 @@ static void expect_sizes(struct __test_metadata *_metadata, int fd,
 		OK(destroy(fd, id));
 	}
 
-	/* Each byte beyond what is known */
+	/* Each byte beyond the known ones */
 	for (len = s->size + 1; len < LARGEST; len++) {
 		memset(buf, 0, sizeof(buf));
 		memcpy(buf, s->cmd, s->size);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of what the core checks for each type of vIOMMU and of hardware queue:
- * type specific data, the VM, and what a queue needs of its memory
+ * Tests of the core's checks for each type of vIOMMU and of hardware queue:
+ * type specific data, the VM, and the memory of a queue
  */
 #include <signal.h>
 
@@ -55,10 +55,10 @@ TEST_F(type, data_length)
 	struct vm *vm = &self->vm;
 	__u32 len;
 
-	/* Takes none */
+	/* Takes no data */
 	OK(viommu_alloc_data(vm, IOMMU_VIOMMU_TYPE_DEFAULT, 0));
 	FAILS(EOPNOTSUPP, viommu_alloc_data(vm, IOMMU_VIOMMU_TYPE_DEFAULT, 1));
-	/* Takes some, or none */
+	/* Data is optional */
 	OK(viommu_alloc_data(vm, IOMMU_VIOMMU_TYPE_SELFTEST, 0));
 	for (len = 1; len < least; len++)
 		FAILS(EINVAL, viommu_alloc_data(vm, IOMMU_VIOMMU_TYPE_SELFTEST,
@@ -84,7 +84,7 @@ static int viommu_alloc_vm(struct vm *vm, __u32 type, __s32 kvm_fd, __u32 *id)
 	return rc;
 }
 
-/* Whether somebody holds the other end of the pipe */
+/* Returns whether somebody holds the other end of the pipe */
 static bool pipe_is_held(int write_fd)
 {
 	return write(write_fd, "", 1) == 1;
@@ -106,7 +106,7 @@ TEST_F(type, vm)
 				      &id));
 	OK(viommu_alloc_vm(vm, IOMMU_VIOMMU_TYPE_SELFTEST, ends[0], &id));
 
-	/* Held by the vIOMMU, and by nothing else of it */
+	/* Only the vIOMMU holds it */
 	close(ends[0]);
 	EXPECT_TRUE(pipe_is_held(ends[1]));
 	OK(destroy(self->fd, id));
@@ -133,14 +133,14 @@ TEST_F(type, queue_memory_and_order)
 	OK(ioas_map(self->fd, vm->ioas, IOMMU_IOAS_MAP_WRITEABLE, vm_memory,
 		    size, WRITEONLY));
 
-	/* A queue that is read needs no right to write */
+	/* A queue that is only read need not be writable */
 	OK(hw_queue_alloc(self->fd, vm->viommu, 0, READONLY, size, &ordered));
 	FAILS(EPERM, written_queue_alloc(vm, 0, READONLY, size, &id));
 	FAILS(EPERM, written_queue_alloc(vm, 0, WRITEONLY, size, &id));
 	FAILS(EPERM, hw_queue_alloc(self->fd, vm->viommu, 1, WRITEONLY, size,
 				    &id));
 
-	/* Index 1 of this type needs no index 0, and no contiguous memory */
+	/* Index 1 of this type needs neither index 0 nor contiguous memory */
 	OK(written_queue_alloc(vm, 1, BASE, vm_memory_size, &written));
 	FAILS(EEXIST, written_queue_alloc(vm, 1, BASE, size, &id));
 	FAILS(EBUSY, ioas_unmap(self->fd, vm->ioas, BASE, vm_memory_size));

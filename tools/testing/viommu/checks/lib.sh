@@ -34,7 +34,7 @@ result()
 }
 
 # attempt LOG COMMAND...: start it in a subshell that ends at the first failing
-# command. In a condition bash would not do that, so it is for the caller to wait.
+# command. bash would not do that in a condition, so the caller must wait for it.
 attempt()
 {
 	local log=$1
