@@ -16,6 +16,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <linux/vfio.h>
+#include <sys/ioctl.h>
 
 #include "kselftest_harness.h"
 #include "edu-test-lib.h"
@@ -101,6 +103,14 @@ FIXTURE_TEARDOWN(members)
 	EXPECT_EQ(0, kmsg_count(self->kmsg, TROUBLE));
 }
 
+static int hwpt_of_kind(int kind, struct vm *vm, struct edu *edu, uint32_t ioas,
+			uint32_t *id)
+{
+	if (kind == NESTED)
+		return nested_alloc(vm, edu, vm->viommu, STE_BYPASS, 0, id);
+	return hwpt_alloc(vm, edu, ioas, 0, id);
+}
+
 struct member {
 	struct edu *edu;
 	const uint32_t *hwpt;
@@ -147,19 +157,12 @@ TEST_F_TIMEOUT(members, detach_while_replaced, 200)
 	struct vm *vm = &self->vm;
 	pthread_t thread;
 	uint64_t start;
-	int rc;
 
 	TH_LOG("SEED=%u", m.seed);
 	for (round = 0; round < 3; round++) {
-		for (i = 0; i < 2; i++) {
-			if (variant->hwpts == NESTED)
-				rc = nested_alloc(vm, &self->edu[0], vm->viommu, STE_BYPASS,
-						  0, &self->hwpt[i]);
-			else
-				rc = hwpt_alloc(vm, &self->edu[0], self->ioas[i], 0,
-						&self->hwpt[i]);
-			ASSERT_EQ(0, rc);
-		}
+		for (i = 0; i < 2; i++)
+			ASSERT_EQ(0, hwpt_of_kind(variant->hwpts, vm, &self->edu[0],
+						  self->ioas[i], &self->hwpt[i]));
 		ASSERT_EQ(0, edu_attach(&self->edu[0], self->hwpt[0]));
 		m.stop = false;
 		ASSERT_EQ(0, pthread_create(&thread, NULL, come_and_go, &m));
@@ -193,6 +196,67 @@ TEST_F_TIMEOUT(members, detach_while_replaced, 200)
 	EXPECT_LT(0U, m.refused);
 	EXPECT_EQ(m.attached, m.detached);
 	EXPECT_LT(0U, replaced);
+}
+
+/* Moves the group to an HWPT that is there */
+static void *move_away(void *arg)
+{
+	struct member *m = arg;
+
+	while (!m->stop && !m->rc) {
+		m->rc = edu_attach(m->edu, m->hwpt[race_random(&m->seed, 2)]);
+		m->attached++;
+		race_delay(&m->seed, 2000);
+	}
+	return NULL;
+}
+
+/*
+ * One member moves the group to an HWPT that the kernel makes for an IOAS, the
+ * other moves it away, which may be before the new HWPT has its ID.
+ */
+TEST_F_TIMEOUT(members, replaced_while_made, 100)
+{
+	struct member m = { .edu = &self->edu[1], .hwpt = self->hwpt, .seed = race_seed() };
+	unsigned int i, made, left = 0, seed = m.seed + 1;
+	struct vm *vm = &self->vm;
+	pthread_t thread;
+	uint64_t start;
+	int rc;
+
+	TH_LOG("SEED=%u", m.seed);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, hwpt_of_kind(variant->hwpts, vm, &self->edu[0],
+					  self->ioas[i], &self->hwpt[i]));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, edu_attach(&self->edu[i], self->hwpt[0]));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, move_away, &m));
+	start = now_ns();
+	for (made = 0; !m.rc && (made < 100 || now_ns() < start + 2 * SECOND); made++) {
+		struct vfio_device_attach_iommufd_pt cmd = {
+			.argsz = sizeof(cmd),
+			.pt_id = self->ioas[made % 2],
+		};
+
+		ASSERT_EQ(0, xioctl(self->edu[0].fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd));
+		race_delay(&seed, 2000);
+		/* If the group moved on too early the HWPT is left to user space */
+		rc = destroy(vm, cmd.pt_id);
+		if (rc && rc != -ENOENT && rc != -EBUSY)
+			ASSERT_EQ(0, rc);
+		left += !rc;
+	}
+	m.stop = true;
+	pthread_join(thread, NULL);
+	ASSERT_EQ(0, m.rc);
+	TH_LOG("made %u, left %u, moved away %u", made, left, m.attached);
+	EXPECT_LT(0U, m.attached);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, edu_detach(&self->edu[i]));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, destroy(vm, self->hwpt[i]));
+	if (variant->hwpts == TWO_IOAS)
+		EXPECT_EQ(0, destroy(vm, self->ioas[1]));
 }
 
 /*
