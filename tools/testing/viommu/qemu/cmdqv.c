@@ -38,6 +38,12 @@
  *   9  no-hyp-own       HYP_OWN is wired to 0, as a guest sees it
  *  10  quiet            order violations are counted without a warning, for
  *                       tests of this model
+ *  11  take-base        a write to page 1 counts while its queue is enabled; else
+ *                       it is lost, if CONFIG or STATUS says so
+ *
+ * The property "left-enabled" starts the machine as the kernel of a host that
+ * crashed leaves it: CMDQV enabled, and each VINTF but the first enabled with a
+ * StreamID and one queue, which is enabled too.
  *
  * Order violations are things that a driver must not do, of the kinds of enum
  * order below. Each prints a warning, "order violation", on standard error and
@@ -63,6 +69,9 @@
  *           executed. 8 deferred: lost if the queue is disabled while the
  *           SMMUv3's own queue does a CMD_SYNC. Code 0 disarms
  *   0x801c  (w) an interrupt, as for an error of no queue
+ *   0x8020  (w) LOSE_BASE: the queue whose next change of BASE is lost, as if the
+ *           queue were enabled for just that long; 0xffff is none
+ *   0x8024  how many VINTFs left-enabled left enabled
  *
  *   0x8040  order violations
  *   0x8044  the last one's: 7:0 kind, 31:16 queue or VINTF
@@ -79,6 +88,7 @@
  *   0x8070  accesses to slots without a queue
  *   0x8074  the last ATC_INV of HYP_OWN=0: its SID
  *   0x8078  the SID in its place
+ *   0x807c  changes of BASE that were lost
  *   0x8080 + 4 * kind       order violations of this kind
  *   0x8200 + 4 * opcode     commands executed by the SMMUv3's own queue;
  *                           opcodes from 0x7f on count as 0x7f
@@ -148,6 +158,7 @@ enum policy {
     ORDER_GLOBAL    = BIT(8),
     NO_HYP_OWN      = BIT(9),
     QUIET           = BIT(10),
+    TAKE_BASE       = BIT(11),
 };
 
 enum order {
@@ -162,6 +173,7 @@ enum order {
     ORDER_VINTF_CONFIG,     /* VMID or HYP_OWN change in an enabled VINTF */
     ORDER_SID_REPLACE,      /* SID_REPLACE changes under an enabled SID_MATCH */
     ORDER_SID_TWICE,        /* two SID_MATCHes of a VINTF match one SID */
+    ORDER_LEFT,             /* the SMMUv3 works before what was left stops */
     ORDERS
 };
 
@@ -177,6 +189,7 @@ static const char *const order_names[ORDERS] = {
     [ORDER_VINTF_CONFIG] = "VMID or HYP_OWN changed while the VINTF is enabled",
     [ORDER_SID_REPLACE]  = "SID_REPLACE changed while its SID_MATCH is enabled",
     [ORDER_SID_TWICE]    = "SID matched twice in the VINTF",
+    [ORDER_LEFT]         = "SMMU used while a VINTF is as it was left",
 };
 
 enum part { CMDQV, VINTF, QUEUE };
@@ -222,6 +235,7 @@ typedef struct Vintf {
     Switch sw;
     uint32_t match[SIDS];
     uint32_t replace[SIDS];
+    bool left;              /* enabled by left-enabled, and not disabled since */
 } Vintf;
 
 struct CmdqvState {
@@ -236,6 +250,7 @@ struct CmdqvState {
     uint8_t log2_vintfs;
     uint8_t log2_sids;
     uint32_t initial_policy;
+    bool left_enabled;
     unsigned int queues;
     unsigned int vintfs;
     unsigned int sids;
@@ -249,6 +264,7 @@ struct CmdqvState {
     uint32_t status_delay;
     uint32_t status_of;
     uint32_t run_delay;
+    uint32_t lose_base;
     /* The registers from 0x8040 on */
     union {
         struct {
@@ -267,7 +283,7 @@ struct CmdqvState {
             uint32_t dead;
             uint32_t vsid;
             uint32_t psid;
-            uint32_t none;
+            uint32_t lost_bases;
             uint32_t order[ORDERS];
         };
         uint32_t count[0x40];
@@ -554,6 +570,12 @@ static void main_queue_done(Notifier *notifier, void *data)
     uint32_t type = CMD_TYPE((Cmd *)data);
 
     s->main_opcodes[MIN(type, OPCODES - 1)]++;
+    for (unsigned int i = 0; i < s->vintfs; i++) {
+        if (s->vintf[i].left) {
+            s->vintf[i].left = false;
+            order_violation(s, ORDER_LEFT, VINTF, i);
+        }
+    }
     for (unsigned int i = 0; type == SMMU_CMD_SYNC && i < s->queues; i++) {
         Queue *q = &s->queue[i];
 
@@ -588,6 +610,7 @@ static void reset_vintf(Vintf *v)
     v->sw.enabled = false;
     memset(v->match, 0, sizeof(v->match));
     memset(v->replace, 0, sizeof(v->replace));
+    v->left = false;
 }
 
 static void reset_parts(CmdqvState *s)
@@ -622,6 +645,9 @@ static void follow(Switch *sw)
         return;
     }
     sw->enabled = enabled;
+    if (sw->part == VINTF) {
+        s->vintf[sw->index].left = false;
+    }
     if (!enabled && sw->part == CMDQV && (s->policy & RESET_DISABLED)) {
         reset_parts(s);
     }
@@ -723,6 +749,8 @@ static void write_page1(CmdqvState *s, Queue *q, hwaddr reg, uint64_t value,
                         unsigned int size)
 {
     uint64_t *to = reg & 8 ? &q->cons_base : &q->base;
+    bool lost = !(s->policy & TAKE_BASE) &&
+                (q->sw.enabled || (q->sw.config & EN));
 
     if (reg >= 0x10) {
         return;
@@ -731,7 +759,15 @@ static void write_page1(CmdqvState *s, Queue *q, hwaddr reg, uint64_t value,
     if (value != *to && q->sw.enabled) {
         order_violation(s, ORDER_BASE, QUEUE, q->sw.index);
     }
-    *to = value;
+    if (to == &q->base && value != *to && s->lose_base == q->sw.index) {
+        s->lose_base = ALL;
+        lost = true;
+    }
+    if (!lost) {
+        *to = value;
+    } else if (to == &q->base && value != *to) {
+        s->lost_bases++;
+    }
 }
 
 static void write_alloc(CmdqvState *s, Queue *q, uint32_t value)
@@ -866,6 +902,10 @@ static uint32_t read_own(CmdqvState *s, hwaddr reg)
         return s->status_of;
     case 0x8014:
         return s->run_delay;
+    case 0x8020:
+        return s->lose_base;
+    case 0x8024:
+        return s->left_enabled ? s->vintfs - 1 : 0;
     case 0x8040 ... 0x813f:
         return s->count[(reg - 0x8040) / 4];
     case 0x8200 ... 0x83ff:
@@ -907,6 +947,9 @@ static void write_own(CmdqvState *s, hwaddr reg, uint32_t value)
         break;
     case 0x801c:
         interrupt(s);
+        break;
+    case 0x8020:
+        s->lose_base = value;
         break;
     }
 }
@@ -1101,6 +1144,27 @@ void cmdqv_add_acpi(Aml *scope, PlatformBusDevice *bus, hwaddr base,
     aml_append(scope, dev);
 }
 
+/* As left-enabled says */
+static void leave_enabled(CmdqvState *s)
+{
+    s->sw.config |= EN;
+    s->sw.enabled = true;
+    for (unsigned int i = 1; i < s->vintfs; i++) {
+        Queue *q = &s->queue[i * (s->queues / s->vintfs)];
+        Vintf *v = &s->vintf[i];
+
+        v->sw.config = i << 1 | EN;
+        v->sw.enabled = true;
+        v->left = true;
+        v->replace[0] = i << 8;
+        v->match[0] = i << 1 | SID_MATCH_EN;
+        q->alloc = i << 15 | ALLOCATED;
+        q->base = 1ULL << 30 | i << 12 | 8;     /* in memory */
+        q->sw.config = EN;
+        q->sw.enabled = true;
+    }
+}
+
 static void cmdqv_reset(DeviceState *dev)
 {
     CmdqvState *s = TEGRA241_CMDQV(dev);
@@ -1113,7 +1177,11 @@ static void cmdqv_reset(DeviceState *dev)
     s->status_delay = 0;
     s->status_of = ALL << 16 | 0x1f;
     s->run_delay = 0;
+    s->lose_base = ALL;
     reset_counters(s);
+    if (s->left_enabled) {
+        leave_enabled(s);
+    }
 }
 
 static void init_switch(CmdqvState *s, Switch *sw, enum part part,
@@ -1181,6 +1249,8 @@ static const Property cmdqv_properties[] = {
     POLICY("order-global", 8),
     POLICY("no-hyp-own", 9),
     POLICY("quiet", 10),
+    POLICY("take-base", 11),
+    DEFINE_PROP_BOOL("left-enabled", CmdqvState, left_enabled, false),
 };
 
 static void cmdqv_class_init(ObjectClass *klass, void *data)

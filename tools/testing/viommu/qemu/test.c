@@ -47,11 +47,14 @@
 #define RESET			0x8004
 #define POLICY			0x8008
 #define QUIET			(1u << 10)
+#define TAKE_BASE		(1u << 11)
 #define STATUS_DELAY		0x800c
 #define STATUS_OF		0x8010
 #define RUN_DELAY		0x8014
 #define MINUTE			60000000u	/* of a delay */
 #define INJECT			0x8018
+#define LOSE_BASE		0x8020
+#define LEFT			0x8024
 #define ORDERS			0x8040
 #define VMIDS			0x8048
 #define REFUSED			0x804c
@@ -64,6 +67,7 @@
 #define DEAD			0x8070
 #define LAST_VSID		0x8074
 #define LAST_PSID		0x8078
+#define LOST_BASES		0x807c
 #define ORDER(kind)		(0x8080 + 4 * (kind))
 #define MAIN_OPCODE(op)		(0x8200 + 4 * (op))
 #define EXECUTED(q)		(0x8400 + 0x20 * (q))
@@ -226,7 +230,20 @@ FIXTURE_TEARDOWN(cmdqv)
 /* First what the kernel has done since it booted */
 TEST_F(cmdqv, driver)
 {
-	unsigned int q, executed = 0;
+	const char *left = getenv("LEFT");
+	unsigned int q, v, executed = 0;
+
+	/* Whatever another kernel has left running has stopped */
+	EXPECT_EQ(left ? atoi(left) : 0, get(self, LEFT));
+	for (v = 1; v <= self->vintf; v++) {
+		EXPECT_EQ(0, get(self, VINTF(v)));
+		EXPECT_EQ(0, get(self, VINTF(v) + 4) & EN);
+	}
+	for (q = self->queues; q < self->first + self->queues; q++) {
+		EXPECT_EQ(0, get(self, ALLOC(q)) & EN);
+		EXPECT_EQ(0, get(self, 0x10000 + 0x80 * q + QUEUE_CONFIG));
+		EXPECT_EQ(0, get(self, 0x10000 + 0x80 * q + QUEUE_STATUS));
+	}
 
 	EXPECT_EQ(0x4231, get(self, PARAM));
 	EXPECT_EQ(1, get(self, CONFIG) & EN);
@@ -450,6 +467,64 @@ TEST_F(cmdqv, base)
 	put(self, page0(self, 0, QUEUE_CONFIG), EN);
 	put(self, page0(self, 0, PROD), 1);
 	EXPECT_EQ(2u << 24, get(self, page0(self, 0, CONS)));
+}
+
+static uint64_t get_base(FIXTURE_DATA(cmdqv) *self, unsigned int slot)
+{
+	return *(volatile uint64_t *)(self->base + page0(self, slot, 0x10000));
+}
+
+/* A base that is written while the queue is enabled, by CONFIG or by STATUS */
+TEST_F(cmdqv, base_while_enabled)
+{
+	uint64_t old = self->physical | 8, new = self->physical | 7;
+
+	stop(self);
+	put(self, RESET, 0);
+	put(self, POLICY, QUIET);
+	start(self, 8, EN);
+	put_base(self, 0, new);
+	EXPECT_EQ(old, get_base(self, 0));
+	EXPECT_EQ(1, get(self, LOST_BASES));
+	put(self, STATUS_DELAY, MINUTE);
+	put(self, page0(self, 0, QUEUE_CONFIG), 0);
+	EXPECT_EQ(1, get(self, page0(self, 0, QUEUE_STATUS)));
+	put_base(self, 0, new);
+	EXPECT_EQ(old, get_base(self, 0));
+	put(self, STATUS_DELAY, 0);
+	put(self, page0(self, 0, QUEUE_CONFIG), 0);
+	put_base(self, 0, new);
+	EXPECT_EQ(new, get_base(self, 0));
+	put(self, STATUS_DELAY, MINUTE);
+	put(self, page0(self, 0, QUEUE_CONFIG), EN);
+	EXPECT_EQ(0, get(self, page0(self, 0, QUEUE_STATUS)));
+	put_base(self, 0, old);
+	EXPECT_EQ(new, get_base(self, 0));
+	EXPECT_EQ(3, get(self, LOST_BASES));
+	put(self, STATUS_DELAY, 0);
+
+	/* The other way */
+	put(self, POLICY, QUIET | TAKE_BASE);
+	put(self, page0(self, 0, QUEUE_CONFIG), EN);
+	put_base(self, 0, old);
+	EXPECT_EQ(old, get_base(self, 0));
+	EXPECT_EQ(3, get(self, LOST_BASES));
+	EXPECT_EQ(3, get(self, ORDER(O_BASE)));
+
+	/* The next change, of this queue alone */
+	put(self, POLICY, QUIET);
+	put(self, page0(self, 0, QUEUE_CONFIG), 0);
+	put(self, LOSE_BASE, self->first + 1);
+	put_base(self, 0, new);
+	EXPECT_EQ(new, get_base(self, 0));
+	put(self, LOSE_BASE, self->first);
+	put_base(self, 0, new);
+	put_base(self, 0, old);
+	EXPECT_EQ(new, get_base(self, 0));
+	put_base(self, 0, old);
+	EXPECT_EQ(old, get_base(self, 0));
+	EXPECT_EQ(4, get(self, LOST_BASES));
+	put(self, RESET, 0);
 }
 
 TEST_F(cmdqv, delays)
