@@ -52,6 +52,7 @@
 #define RESET			0x8004
 #define POLICY			0x8008
 #define QUIET			BIT(10)
+#define TAKE_BASE		BIT(11)
 #define STATUS_DELAY		0x800c
 #define NEVER			0xffffffff
 #define STATUS_OF		0x8010
@@ -64,12 +65,14 @@
 #define INJECT			0x8018
 #define INJECT_ATC		3
 #define INJECT_DEFERRED		BIT(8)
+#define LOSE_BASE		0x8020
 #define ORDERS			0x8040
 #define VMIDS			0x8048
 #define ERRORS			0x8060
 #define DEFERRED_GONE		0x8068
 #define LAST_VSID		0x8074
 #define LAST_SID		0x8078
+#define LOST_BASES		0x807c
 #define MAIN_OPCODE(op)		(0x8200 + 4 * (op))
 #define OPCODE(q, op)		(0x9000 + 0x200 * (q) + 4 * (op))
 
@@ -434,7 +437,8 @@ TEST_F(cmdqv, sids)
 	struct edu second;
 	uint32_t id;
 
-	EXPECT_EQ(1 | VSID << 1, get(model, v + SID_MATCH(0)));
+	/* These devices have no ATS, see ats_decides_what_matches */
+	EXPECT_EQ(0, get(model, v + SID_MATCH(0)));
 	EXPECT_EQ(edu_rid(0), get(model, v + SID_REPLACE(0)));
 
 	memset(&second, 0, sizeof(second));
@@ -442,27 +446,26 @@ TEST_F(cmdqv, sids)
 	ASSERT_EQ(0, edu_bind(&second, self->vm.fd));
 	EXPECT_EQ(-EEXIST, vdevice_alloc(&self->vm, &second, self->vm.viommu,
 					 VSID, &id));
-	EXPECT_EQ(1 | VSID << 1, get(model, v + SID_MATCH(0)));
-	EXPECT_EQ(0, get(model, v + SID_MATCH(1)));
+	EXPECT_EQ(edu_rid(0), get(model, v + SID_REPLACE(0)));
+	EXPECT_EQ(0, get(model, v + SID_REPLACE(1)));
 	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		ASSERT_EQ(table[i].rc, vdevice_alloc(&self->vm, &second,
 						     self->vm.viommu,
 						     table[i].vsid, &id));
+		EXPECT_EQ(0, get(model, v + SID_MATCH(1)));
 		if (table[i].rc) {
-			EXPECT_EQ(0, get(model, v + SID_MATCH(1)));
+			EXPECT_EQ(0, get(model, v + SID_REPLACE(1)));
 			continue;
 		}
-		EXPECT_EQ(1 | table[i].vsid << 1, get(model, v + SID_MATCH(1)));
 		EXPECT_EQ(edu_rid(1), get(model, v + SID_REPLACE(1)));
 		ASSERT_EQ(0, destroy(&self->vm, id));
-		EXPECT_EQ(0, get(model, v + SID_MATCH(1)));
 		EXPECT_EQ(0, get(model, v + SID_REPLACE(1)));
 	}
 	/* Closing a device frees its pair */
 	ASSERT_EQ(0, vdevice_alloc(&self->vm, &second, self->vm.viommu, 3, &id));
-	EXPECT_EQ(1 | 3 << 1, get(model, v + SID_MATCH(1)));
+	EXPECT_EQ(edu_rid(1), get(model, v + SID_REPLACE(1)));
 	edu_close(&second);
-	EXPECT_EQ(0, get(model, v + SID_MATCH(1)));
+	EXPECT_EQ(0, get(model, v + SID_REPLACE(1)));
 }
 
 TEST_F(cmdqv, errno_hw_queue_alloc)
@@ -684,6 +687,8 @@ TEST_F(cmdqv, errors_are_the_guests)
 		{ 0xff, 0, ERROR_ILL },
 		{ CMD_SYNC | BIT(12), 0, ERROR_ILL },
 		{ ATC_INV | CMD_0_SID(VSID + 1), 52, ERROR_ACCESS },
+		/* Its ATS is off */
+		{ ATC_INV | CMD_0_SID(VSID), 52, ERROR_ACCESS },
 	};
 	struct vm *vm = &self->vm;
 	struct vcmdq q[QUEUES];
@@ -723,17 +728,74 @@ TEST_F(cmdqv, errors_are_the_guests)
 	EXPECT_EQ(0, read(smmu_fd, &event, sizeof(event)));
 	EXPECT_EQ(0, read(fd, &event, sizeof(event)));
 
-	/* Known StreamIDs are replaced */
-	vcmdq_run(&q[0], ATC_INV | CMD_0_SID(VSID), 52);
-	EXPECT_EQ(VSID, get(model, LAST_VSID));
-	EXPECT_EQ(edu_rid(0), get(model, LAST_SID));
-
 	for (i = QUEUES; i--; )
 		ASSERT_EQ(0, vcmdq_close(&q[i]));
 	close(fd);
 	close(smmu_fd);
 	/* The host has logged nothing */
 	EXPECT_EQ(0, kmsg_count(self->kmsg, "unexpected error"));
+}
+
+/* Is ATS enabled in the device, the edu-ats of the board? -1 for another device */
+static int ats_enabled(const struct edu *edu)
+{
+	uint16_t cap = 0, ctrl = 0;
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", edu->bdf);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (pread(fd, &cap, 2, 0x100) != 2 || pread(fd, &ctrl, 2, 0x106) != 2)
+		cap = 0;
+	close(fd);
+	return cap == 0xf ? ctrl >> 15 : -1;
+}
+
+/* No ATC_INV goes to a device whose ATS is off */
+TEST_F(cmdqv, ats_decides_what_matches)
+{
+	int nth = edu_count() - 1;
+	unsigned int v = VINTF(2);
+	uint64_t vsid = VSID + nth;
+	uint32_t s1;
+	struct edu edu;
+	struct vcmdq q;
+	struct vm vm;
+	int i;
+
+	ASSERT_EQ(0, vm_build_vintf(&vm, &edu, nth, VM_TRANSLATES));
+	ASSERT_EQ(0, vcmdq_open(&q, &vm, 0, QUEUE_PAGE));
+	ASSERT_EQ(0, nested_alloc(&vm, &edu, vm.viommu, STE_S1 | vm.s1.cd_ipa,
+				  STE_1_CD_CACHED | STE_1_EATS(1), &s1));
+	for (i = 0; i < 3; i++) {
+		/* The guest's STE says no */
+		EXPECT_EQ(0, ats_enabled(&edu));
+		EXPECT_EQ(0, get(model, v + SID_MATCH(0)));
+		EXPECT_EQ(edu_rid(nth), get(model, v + SID_REPLACE(0)));
+		EXPECT_EQ(ERROR_ACCESS,
+			  vcmdq_run(&q, ATC_INV | CMD_0_SID(vsid), 52));
+		EXPECT_EQ(~0u, get(model, LAST_SID));
+		EXPECT_EQ(0, vcmdq_go_on(&q));
+
+		ASSERT_EQ(0, edu_attach(&edu, s1));
+		EXPECT_EQ(1, ats_enabled(&edu));
+		EXPECT_EQ(1 | vsid << 1, get(model, v + SID_MATCH(0)));
+		EXPECT_EQ(0, vcmdq_run(&q, ATC_INV | CMD_0_SID(vsid), 52));
+		EXPECT_EQ(vsid, get(model, LAST_VSID));
+		EXPECT_EQ(edu_rid(nth), get(model, LAST_SID));
+
+		/* A virtual device that comes later, and one that goes */
+		ASSERT_EQ(0, destroy(&vm, vm.vdevice));
+		EXPECT_EQ(0, get(model, v + SID_MATCH(0)));
+		EXPECT_EQ(0, get(model, v + SID_REPLACE(0)));
+		vsid++;
+		ASSERT_EQ(0, vdevice_alloc(&vm, &edu, vm.viommu, vsid,
+					   &vm.vdevice));
+		EXPECT_EQ(1 | vsid << 1, get(model, v + SID_MATCH(0)));
+		ASSERT_EQ(0, edu_attach(&edu, vm.s1_hwpt));
+	}
+	ASSERT_EQ(0, vcmdq_close(&q));
+	vm_close(&vm, &edu);
 }
 
 TEST_F(cmdqv, registers_hold_the_viommu)
@@ -948,9 +1010,13 @@ TEST_F_TIMEOUT(cmdqv, guest_races_with_the_end, 120)
 		} else {
 			base = direct_base(2 * QUEUES);
 			ASSERT_EQ(0, destroy(vm, id));
-			/* The queue is gone, whatever else is there */
-			EXPECT_NE(base, direct_base(2 * QUEUES));
-			EXPECT_EQ(0, get(model, ALLOC(2 * QUEUES)) & 1);
+			/* The queue is gone, or does not run */
+			if (get(model, VINTF(2) + VINTF_CONFIG) & 1) {
+				EXPECT_NE(base, direct_base(2 * QUEUES));
+				EXPECT_EQ(0, get(model, ALLOC(2 * QUEUES)) & 1);
+			} else {
+				lost++;
+			}
 		}
 		flip_stop = true;
 		pthread_join(thread, NULL);
@@ -961,6 +1027,154 @@ TEST_F_TIMEOUT(cmdqv, guest_races_with_the_end, 120)
 	TH_LOG("%u of %u lost their VINTF, %lu writes", lost, i, flips);
 	EXPECT_LT(0, flips);
 	EXPECT_LT(lost, i);
+	put(model, RESET, 1);
+	put(model, POLICY, 0);
+}
+
+static void *toggle(void *arg)
+{
+	volatile uint8_t *page0 = arg;
+
+	while (!flip_stop) {
+		put(page0, CONFIG, 1);
+		put(page0, CONFIG, 0);
+	}
+	return NULL;
+}
+
+/*
+ * Memory that a queue had is the base of no queue that can run, whether the
+ * hardware takes a base while the queue is enabled or not.
+ */
+static void toggle_one_vintf(struct __test_metadata *_metadata, struct vm *vm,
+			     struct edu *edu, unsigned int *rounds,
+			     unsigned int *stopped)
+{
+	uint64_t parking, at;
+	uint32_t viommu, id;
+	pthread_t thread;
+	uint8_t *page0;
+	int rc;
+
+	ASSERT_EQ(0, vintf_alloc(vm, edu, vm->s2, &viommu, &at));
+	page0 = mmap(NULL, PAGE0_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		     vm->fd, at);
+	ASSERT_NE(MAP_FAILED, (void *)page0);
+	parking = direct_base(2 * QUEUES);
+	flip_stop = false;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, toggle, page0));
+	do {
+		++*rounds;
+		rc = hw_queue_alloc(vm, viommu, 0, IPA(QUEUE_PAGE), PAGE_SIZE,
+				    &id);
+		if (rc) {
+			EXPECT_EQ(-EIO, rc);
+		} else {
+			rc = destroy(vm, id);
+			EXPECT_EQ(0, rc);
+		}
+		if (!(get(model, VINTF(2) + VINTF_CONFIG) & 1))
+			break;
+		EXPECT_EQ(parking, direct_base(2 * QUEUES)) {
+			rc = -EIO;
+		}
+		++*stopped;
+	} while (!rc);
+	flip_stop = true;
+	pthread_join(thread, NULL);
+	munmap(page0, PAGE0_SIZE);
+	ASSERT_EQ(0, destroy(vm, viommu));
+	ASSERT_TRUE(vintf_is_clean(2));
+}
+
+TEST_F_TIMEOUT(cmdqv, guest_toggles_its_queue, 600)
+{
+	static const uint32_t policies[] = { QUIET, QUIET | TAKE_BASE };
+	unsigned int i, vintfs, rounds, stopped, lost;
+
+	for (i = 0; i < 2; i++) {
+		put(model, POLICY, policies[i]);
+		rounds = stopped = 0;
+		for (vintfs = 0; vintfs < 20; vintfs++)
+			toggle_one_vintf(_metadata, &self->vm, &self->edu,
+					 &rounds, &stopped);
+		lost = get(model, LOST_BASES);
+		TH_LOG("%u rounds, %u stopped, %u bases lost", rounds, stopped,
+		       lost);
+		EXPECT_EQ(!(policies[i] & TAKE_BASE), lost > 0);
+		put(model, RESET, 1);
+	}
+	put(model, POLICY, 0);
+}
+
+static int huge_pages_free(void)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[128];
+	int num = -1;
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		sscanf(line, "HugePages_Free: %d", &num);
+	fclose(f);
+	return num;
+}
+
+/*
+ * A guest that enables its queue for just as long as the kernel writes its base:
+ * when the queue goes, and when it comes.
+ */
+TEST_F(cmdqv, base_does_not_change)
+{
+	const uint64_t ipa = 0x04000000, size = 2 << 20;
+	struct vm *vm = &self->vm;
+	struct iommu_ioas_map map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE,
+		.ioas_id = vm->ioas,
+		.length = size,
+		.iova = ipa,
+	};
+	uint32_t viommu, id;
+	int free, comes;
+	uint64_t at;
+	void *huge;
+
+	put(model, POLICY, QUIET);
+	for (comes = 0; comes < 2; comes++) {
+		free = huge_pages_free();
+		ASSERT_LT(0, free);
+		huge = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+		ASSERT_NE(MAP_FAILED, huge);
+		map.user_va = (uintptr_t)huge;
+		ASSERT_EQ(0, xioctl(vm->fd, IOMMU_IOAS_MAP, &map));
+		ASSERT_EQ(0, vintf_alloc(vm, &self->edu, vm->s2, &viommu, &at));
+		EXPECT_EQ(1, get(model, VINTF(2) + VINTF_CONFIG) & 1);
+
+		if (comes) {
+			put(model, LOSE_BASE, 2 * QUEUES);
+			EXPECT_EQ(-EIO, hw_queue_alloc(vm, viommu, 0, ipa, size,
+						       &id));
+		} else {
+			ASSERT_EQ(0, hw_queue_alloc(vm, viommu, 0, ipa, size,
+						    &id));
+			put(model, LOSE_BASE, 2 * QUEUES);
+			ASSERT_EQ(0, destroy(vm, id));
+		}
+		EXPECT_EQ(1 + comes, get(model, LOST_BASES));
+		EXPECT_EQ(0, get(model, VINTF(2) + VINTF_CONFIG) & 1);
+		EXPECT_EQ(-EIO, hw_queue_alloc(vm, viommu, 0, ipa, size, &id));
+
+		/* The guest's IOAS is free of it, the memory is nobody's yet */
+		ASSERT_EQ(0, ioas_unmap(vm, ipa, size));
+		munmap(huge, size);
+		EXPECT_EQ(free - 1, huge_pages_free());
+		ASSERT_EQ(0, destroy(vm, viommu));
+		EXPECT_TRUE(vintf_is_clean(2));
+		EXPECT_EQ(free, huge_pages_free());
+	}
 	put(model, RESET, 1);
 	put(model, POLICY, 0);
 }

@@ -5,21 +5,25 @@
  *	tegra241_viommu
  *		::smmu    the SMMUv3 vIOMMU
  *		::vintf   <---  tegra241_cmdqv::vintfs, for the interrupt handler
- *		::vcmdqs  the registers of all queues of the VINTF
- *		::sids    the allocated pairs of StreamIDs
+ *		::queues  all queues of the VINTF
+ *		::vdevs   the virtual devices by their pair of StreamIDs
  *
  * Owns:	the VINTF; a virtual device owns a pair of StreamIDs, a hardware
  *		queue the LVCMDQ of its index.
  * Held by:	as every vIOMMU, and its mappings in user space: while there is
  *		one the guest can write page 0 of the VINTF at any time.
  * Locks:	the core serializes hardware queues, with each other and with
- *		the end of the vIOMMU; ::sids has its own lock. The interrupt
- *		handler takes no lock; freeing a VINTF waits for it. A shutdown
- *		stops all VINTFs, and keeps them in place with
- *		tegra241_cmdqv::vintfs_lock.
+ *		the end of the vIOMMU. The interrupt handler takes no lock;
+ *		freeing a VINTF waits for it. tegra241_cmdqv::vintfs_lock guards
+ *		::vdevs, and keeps VINTFs in place for a shutdown, which stops
+ *		all of them.
  * Dies:	see the core. A VINTF is freed with its queues empty, without a
  *		base and not allocated, and without StreamIDs. A VINTF that does
  *		not stop is never freed.
+ *
+ * While the VINTF is enabled, all queues that are not allocated point to the
+ * empty page ::parking: the guest can write to a queue as soon as it is allocated,
+ * before the kernel can.
  *
  * There is no public manual. The behaviour of the hardware is known from other
  * drivers and from public statements. It replaces the VMID in a guest's
@@ -28,6 +32,7 @@
 #include <linux/iommu.h>
 #include <linux/iommufd_viommu.h>
 #include <linux/log2.h>
+#include <linux/mm.h>
 #include <linux/uaccess.h>
 
 #include "arm-smmu-v3-viommu.h"
@@ -39,21 +44,35 @@
 	((u64)(_addr) | FIELD_PREP(VCMDQ_LOG2SIZE, ilog2(_length) - 4))
 
 /**
+ * struct tegra241_queue - A queue of a VM's VINTF, allocated or not
+ * @vcmdq: Its registers
+ * @held_base: Memory that the queue may still point to. References on its pages
+ *	       keep it until the VINTF is reset.
+ * @held_length: Length of that memory in bytes, 0 for none
+ */
+struct tegra241_queue {
+	struct tegra241_vcmdq vcmdq;
+	phys_addr_t held_base;
+	size_t held_length;
+};
+
+/**
  * struct tegra241_viommu - An SMMUv3 vIOMMU with a VINTF
  * @smmu: The SMMUv3 vIOMMU, must be first
  * @vintf: The VINTF
- * @sids: The allocated pairs of StreamIDs
+ * @vdevs: The virtual devices by their pair of StreamIDs, guarded by
+ *	   tegra241_cmdqv::vintfs_lock
  * @parking: An empty page, the base of queues without guest memory
- * @vcmdqs: All queues of the VINTF by index, allocated to the guest or not
+ * @queues: All queues of the VINTF by index, allocated to the guest or not
  * @dead: The VINTF was disabled to stop one of its queues
  * @stuck: The VINTF did not stop when it was disabled
  */
 struct tegra241_viommu {
 	struct arm_smmu_viommu smmu;
 	struct tegra241_vintf vintf;
-	struct ida sids;
+	struct tegra241_vdevice *vdevs[VINTF_SID_MAX];
 	unsigned long parking;
-	struct tegra241_vcmdq *vcmdqs;
+	struct tegra241_queue *queues;
 	bool dead;
 	bool stuck;
 };
@@ -73,9 +92,9 @@ static struct tegra241_viommu *to_tegra_viommu(struct iommufd_viommu *core)
 	return container_of(core, struct tegra241_viommu, smmu.core);
 }
 
-static struct tegra241_vcmdq *to_vcmdq(struct iommufd_hw_queue *core)
+static struct tegra241_queue *to_queue(struct iommufd_hw_queue *core)
 {
-	return &to_tegra_viommu(core->viommu)->vcmdqs[core->index];
+	return &to_tegra_viommu(core->viommu)->queues[core->index];
 }
 
 /* Hardware queues */
@@ -96,16 +115,22 @@ static int tegra241_hw_queue_check(struct iommufd_viommu *core, u32 type,
 }
 
 /*
- * Make the queue empty and point it to an empty page, whatever the guest writes
+ * Hardware may ignore a base that is written while the queue is enabled. Returns
+ * whether the queue reads back as pointing to @base.
  */
-static void tegra241_vcmdq_park(struct tegra241_viommu *viommu,
-				struct tegra241_vcmdq *vcmdq)
+static bool tegra241_vcmdq_set_base(struct tegra241_vcmdq *vcmdq, u64 base)
 {
-	phys_addr_t parking = virt_to_phys((void *)viommu->parking);
-
-	writeq(VCMDQ_BASE(parking, VCMDQ_MIN_LENGTH),
-	       REG_VCMDQ_PAGE1(vcmdq, BASE));
+	writeq(base, REG_VCMDQ_PAGE1(vcmdq, BASE));
 	writeq(0, REG_VCMDQ_PAGE1(vcmdq, CONS_INDX_BASE));
+	return (readq(REG_VCMDQ_PAGE1(vcmdq, BASE)) &
+		(VCMDQ_ADDR | VCMDQ_LOG2SIZE)) == base &&
+	       !readq(REG_VCMDQ_PAGE1(vcmdq, CONS_INDX_BASE));
+}
+
+static u64 tegra241_viommu_parking(struct tegra241_viommu *viommu)
+{
+	return VCMDQ_BASE(virt_to_phys((void *)viommu->parking),
+			  VCMDQ_MIN_LENGTH);
 }
 
 static void tegra241_vcmdq_clear(struct tegra241_vcmdq *vcmdq)
@@ -117,40 +142,55 @@ static void tegra241_vcmdq_clear(struct tegra241_vcmdq *vcmdq)
 }
 
 /*
- * Take the memory away from a queue. The guest may enable the queue at any time
- * while the slot is allocated: before the new base is written, which is
- * detected afterwards, or later, when the queue points to an empty page. In the
- * first case disable the VINTF, which the guest cannot re-enable.
+ * Take the memory away from a queue that the guest can enable and disable at any
+ * time. Once the new base reads back, a queue that is enabled later uses the empty
+ * page; a queue that reads as disabled after that has left its old memory.
+ * CONFIG.EN changes immediately; STATUS follows. Returns true if all of this reads
+ * back.
  */
-static int tegra241_vcmdq_stop(struct tegra241_viommu *viommu,
-			       struct tegra241_vcmdq *vcmdq)
+static bool tegra241_vcmdq_stop(struct tegra241_viommu *viommu,
+				struct tegra241_vcmdq *vcmdq)
 {
-	if (!viommu->dead && !tegra241_vcmdq_write_config(vcmdq, 0)) {
-		tegra241_vcmdq_park(viommu, vcmdq);
-		/* CONFIG.EN changes immediately; STATUS follows */
-		if (!(readl(REG_VCMDQ_PAGE0(vcmdq, CONFIG)) & VCMDQ_EN) &&
-		    !(readl(REG_VCMDQ_PAGE0(vcmdq, STATUS)) & VCMDQ_ENABLED))
-			return 0;
-	}
+	return !tegra241_vcmdq_write_config(vcmdq, 0) &&
+	       tegra241_vcmdq_set_base(vcmdq,
+				       tegra241_viommu_parking(viommu)) &&
+	       !(readl(REG_VCMDQ_PAGE0(vcmdq, CONFIG)) & VCMDQ_EN) &&
+	       !(readl(REG_VCMDQ_PAGE0(vcmdq, STATUS)) & VCMDQ_ENABLED);
+}
+
+/*
+ * A queue may still point to its memory. Disable the VINTF, which the guest cannot
+ * re-enable, and keep the memory. The end of the vIOMMU resets the queue, when the
+ * guest can no longer access it.
+ */
+static int tegra241_hw_queue_abandon(struct iommufd_hw_queue *core)
+{
+	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
+	struct tegra241_queue *queue = to_queue(core);
+	unsigned long pfn;
+
+	queue->held_base = core->base;
+	queue->held_length = core->length;
+	for (pfn = PHYS_PFN(core->base);
+	     pfn <= PHYS_PFN(core->base + core->length - 1); pfn++)
+		get_page(pfn_to_page(pfn));
 
 	viommu->dead = true;
 	if (tegra241_vintf_write_config(&viommu->vintf, 0)) {
 		viommu->stuck = true;
 		return -ETIMEDOUT;
 	}
-	tegra241_vcmdq_park(viommu, vcmdq);
 	return 0;
 }
 
 static int tegra241_hw_queue_release(struct iommufd_hw_queue *core)
 {
 	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
-	struct tegra241_vcmdq *vcmdq = to_vcmdq(core);
-	int ret;
+	struct tegra241_vcmdq *vcmdq = &to_queue(core)->vcmdq;
 
-	ret = tegra241_vcmdq_stop(viommu, vcmdq);
-	if (ret)
-		return ret;
+	if (viommu->dead || !tegra241_vcmdq_stop(viommu, vcmdq))
+		return tegra241_hw_queue_abandon(core);
+
 	tegra241_cmdqv_flush(viommu->vintf.cmdqv);
 	tegra241_vcmdq_clear(vcmdq);
 	tegra241_vcmdq_set_allocated(vcmdq, false);
@@ -160,38 +200,88 @@ static int tegra241_hw_queue_release(struct iommufd_hw_queue *core)
 static int tegra241_hw_queue_init(struct iommufd_hw_queue *core)
 {
 	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
-	struct tegra241_vcmdq *vcmdq = to_vcmdq(core);
-	int ret;
+	struct tegra241_vcmdq *vcmdq = &to_queue(core)->vcmdq;
 
 	if ((core->base & ~VCMDQ_ADDR) || !IS_ALIGNED(core->base, core->length))
 		return -EINVAL;
 	if (viommu->dead)
 		return -EIO;
 
+	/* The guest can access the queue from here on, and may have enabled it */
 	tegra241_vcmdq_set_allocated(vcmdq, true);
-
-	/* The guest can access the queue from here on */
-	ret = tegra241_vcmdq_stop(viommu, vcmdq);
-	if (ret)
-		return ret;
-	if (viommu->dead) {
-		tegra241_vcmdq_set_allocated(vcmdq, false);
-		return -EIO;
+	if (tegra241_vcmdq_stop(viommu, vcmdq)) {
+		tegra241_vcmdq_clear(vcmdq);
+		if (tegra241_vcmdq_set_base(vcmdq, VCMDQ_BASE(core->base,
+							      core->length)))
+			return 0;
 	}
-	tegra241_vcmdq_clear(vcmdq);
-	writeq(VCMDQ_BASE(core->base, core->length),
-	       REG_VCMDQ_PAGE1(vcmdq, BASE));
-	return 0;
+
+	/* The guest enabled the queue */
+	tegra241_hw_queue_abandon(core);
+	return -EIO;
 }
 
 /* Virtual devices */
+
+/*
+ * ATC_INV is the only command with a StreamID that a VINTF without HYP_OWN takes.
+ * A device with ATS off need not answer: the guest's queue would wait for the
+ * timeout, and so would the CMD_SYNC that follows when the queue is stopped. So
+ * enable the match only while ATS is on. Without a match the command is an error
+ * in the guest's queue, like one for an unknown device. A command that matched
+ * just before ATS is disabled still reaches the device, as those in the host's
+ * queues do.
+ */
+static void tegra241_vdevice_match(struct tegra241_vdevice *vdev, bool ats)
+{
+	struct tegra241_viommu *viommu = to_tegra_viommu(vdev->smmu.core.viommu);
+	u32 match = 0;
+
+	lockdep_assert_held(&viommu->vintf.cmdqv->vintfs_lock);
+
+	if (ats)
+		match = FIELD_PREP(VINTF_SID_MATCH_VSID,
+				   vdev->smmu.core.virt_id) |
+			VINTF_SID_MATCH_EN;
+	writel(match, REG_VINTF(&viommu->vintf, SID_MATCH(vdev->sidx)));
+}
+
+/**
+ * tegra241_viommu_set_ats() - Match the StreamID of a device while it has ATS
+ * @master: The device
+ * @enabled: Whether ATS is enabled; false is set before ATS is disabled
+ *
+ * Context: Takes tegra241_cmdqv::vintfs_lock, under arm_smmu_asid_lock.
+ */
+void tegra241_viommu_set_ats(struct arm_smmu_master *master, bool enabled)
+{
+	struct tegra241_cmdqv *cmdqv = to_cmdqv(master->smmu);
+	struct tegra241_viommu *viommu;
+	struct tegra241_vdevice *vdev;
+	u16 idx, sidx;
+
+	mutex_lock(&cmdqv->vintfs_lock);
+	for (idx = 1; idx < cmdqv->num_vintfs; idx++) {
+		if (!cmdqv->vintfs[idx])
+			continue;
+		viommu = container_of(cmdqv->vintfs[idx], struct tegra241_viommu,
+				      vintf);
+		for (sidx = 0; sidx < cmdqv->num_sids_per_vintf; sidx++) {
+			vdev = viommu->vdevs[sidx];
+			if (vdev && vdev->smmu.master == master)
+				tegra241_vdevice_match(vdev, enabled);
+		}
+	}
+	mutex_unlock(&cmdqv->vintfs_lock);
+}
 
 static int tegra241_vdevice_init(struct iommufd_vdevice *core)
 {
 	struct tegra241_vdevice *vdev =
 		container_of(core, struct tegra241_vdevice, smmu.core);
 	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
-	struct tegra241_vintf *vintf = &viommu->vintf;
+	struct tegra241_cmdqv *cmdqv = viommu->vintf.cmdqv;
+	u16 sidx = 0;
 	int ret;
 
 	if (core->virt_id > FIELD_MAX(VINTF_SID_MATCH_VSID))
@@ -202,17 +292,21 @@ static int tegra241_vdevice_init(struct iommufd_vdevice *core)
 	if (vdev->smmu.sid > FIELD_MAX(VINTF_SID_REPLACE_SID))
 		return -EOPNOTSUPP;
 
-	ret = ida_alloc_max(&viommu->sids, vintf->cmdqv->num_sids_per_vintf - 1,
-			    GFP_KERNEL_ACCOUNT);
-	if (ret < 0)
-		return ret;
-	vdev->sidx = ret;
-
+	mutex_lock(&cmdqv->vintfs_lock);
+	while (sidx < cmdqv->num_sids_per_vintf && viommu->vdevs[sidx])
+		sidx++;
+	if (sidx == cmdqv->num_sids_per_vintf) {
+		ret = -ENOSPC;
+		goto out_unlock;
+	}
+	viommu->vdevs[sidx] = vdev;
+	vdev->sidx = sidx;
 	writel(FIELD_PREP(VINTF_SID_REPLACE_SID, vdev->smmu.sid),
-	       REG_VINTF(vintf, SID_REPLACE(vdev->sidx)));
-	writel(FIELD_PREP(VINTF_SID_MATCH_VSID, core->virt_id) |
-	       VINTF_SID_MATCH_EN, REG_VINTF(vintf, SID_MATCH(vdev->sidx)));
-	return 0;
+	       REG_VINTF(&viommu->vintf, SID_REPLACE(sidx)));
+	tegra241_vdevice_match(vdev, vdev->smmu.master->ats_enabled);
+out_unlock:
+	mutex_unlock(&cmdqv->vintfs_lock);
+	return ret;
 }
 
 static void tegra241_vdevice_release(struct iommufd_vdevice *core)
@@ -220,10 +314,13 @@ static void tegra241_vdevice_release(struct iommufd_vdevice *core)
 	struct tegra241_vdevice *vdev =
 		container_of(core, struct tegra241_vdevice, smmu.core);
 	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
+	struct tegra241_cmdqv *cmdqv = viommu->vintf.cmdqv;
 
-	writel(0, REG_VINTF(&viommu->vintf, SID_MATCH(vdev->sidx)));
+	mutex_lock(&cmdqv->vintfs_lock);
+	tegra241_vdevice_match(vdev, false);
 	writel(0, REG_VINTF(&viommu->vintf, SID_REPLACE(vdev->sidx)));
-	ida_free(&viommu->sids, vdev->sidx);
+	viommu->vdevs[vdev->sidx] = NULL;
+	mutex_unlock(&cmdqv->vintfs_lock);
 }
 
 /* Events */
@@ -286,30 +383,45 @@ static bool tegra241_viommu_offered(struct iommu_device *iommu)
 }
 
 /*
- * Nobody has the registers mapped, so queues that are reset here stay reset. A
- * guest can enable a queue as soon as it is allocated: with @park it points to
- * an empty page until then.
+ * Stop all queues and point them to @base, 0 for none. Nobody has the registers
+ * mapped, so queues that are reset here stay reset.
  */
 static void tegra241_viommu_clean_queues(struct tegra241_viommu *viommu,
-					 bool park)
+					 u64 base)
 {
 	u16 num = viommu->vintf.cmdqv->num_lvcmdqs_per_vintf;
 	struct tegra241_vcmdq *vcmdq;
 	u16 lidx;
 
 	for (lidx = 0; lidx < num; lidx++)
-		tegra241_vcmdq_set_allocated(&viommu->vcmdqs[lidx], true);
+		tegra241_vcmdq_set_allocated(&viommu->queues[lidx].vcmdq, true);
 	while (lidx--) {
-		vcmdq = &viommu->vcmdqs[lidx];
+		vcmdq = &viommu->queues[lidx].vcmdq;
 		tegra241_vcmdq_hw_deinit(vcmdq);
 		/* Its VINTF must not run again */
-		if (vcmdq->enabled) {
+		if (vcmdq->enabled || !tegra241_vcmdq_set_base(vcmdq, base)) {
 			viommu->stuck = true;
 			return;
 		}
-		if (park)
-			tegra241_vcmdq_park(viommu, vcmdq);
 		tegra241_vcmdq_set_allocated(vcmdq, false);
+	}
+}
+
+/* No queue has a base any more */
+static void tegra241_viommu_put_held(struct tegra241_viommu *viommu)
+{
+	struct tegra241_queue *queue = viommu->queues;
+	unsigned long pfn;
+	u16 lidx;
+
+	for (lidx = 0; lidx < viommu->vintf.cmdqv->num_lvcmdqs_per_vintf;
+	     lidx++, queue++) {
+		if (!queue->held_length)
+			continue;
+		for (pfn = PHYS_PFN(queue->held_base);
+		     pfn <= PHYS_PFN(queue->held_base + queue->held_length - 1);
+		     pfn++)
+			put_page(pfn_to_page(pfn));
 	}
 }
 
@@ -320,7 +432,7 @@ static void tegra241_viommu_stop(struct tegra241_viommu *viommu)
 	bool lost;
 
 	if (!viommu->stuck)
-		tegra241_viommu_clean_queues(viommu, false);
+		tegra241_viommu_clean_queues(viommu, 0);
 	tegra241_vintf_hw_deinit(vintf);
 	lost = viommu->stuck || vintf->enabled;
 	if (lost) {
@@ -329,11 +441,11 @@ static void tegra241_viommu_stop(struct tegra241_viommu *viommu)
 		tegra241_cmdqv_unpublish_vintf(cmdqv, vintf->idx);
 	} else {
 		tegra241_cmdqv_deinit_vintf(cmdqv, vintf->idx);
-	}
-	kfree(viommu->vcmdqs);
-	/* A VINTF that did not stop may still read it */
-	if (!lost)
+		/* A VINTF that did not stop may still read these */
+		tegra241_viommu_put_held(viommu);
 		free_page(viommu->parking);
+	}
+	kfree(viommu->queues);
 }
 
 static int tegra241_viommu_start(struct tegra241_viommu *viommu,
@@ -346,9 +458,9 @@ static int tegra241_viommu_start(struct tegra241_viommu *viommu,
 	viommu->parking = get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!viommu->parking)
 		return -ENOMEM;
-	viommu->vcmdqs = kcalloc(cmdqv->num_lvcmdqs_per_vintf,
-				 sizeof(*viommu->vcmdqs), GFP_KERNEL_ACCOUNT);
-	if (!viommu->vcmdqs) {
+	viommu->queues = kcalloc(cmdqv->num_lvcmdqs_per_vintf,
+				 sizeof(*viommu->queues), GFP_KERNEL_ACCOUNT);
+	if (!viommu->queues) {
 		ret = -ENOMEM;
 		goto err_parking;
 	}
@@ -356,9 +468,10 @@ static int tegra241_viommu_start(struct tegra241_viommu *viommu,
 	vintf->vmid = viommu->smmu.use.vmid;
 	ret = tegra241_cmdqv_init_vintf(cmdqv, cmdqv->num_vintfs - 1, vintf);
 	if (ret < 0)
-		goto err_vcmdqs;
+		goto err_queues;
 	for (lidx = 0; lidx < cmdqv->num_lvcmdqs_per_vintf; lidx++)
-		tegra241_vintf_init_lvcmdq(vintf, lidx, &viommu->vcmdqs[lidx]);
+		tegra241_vintf_init_lvcmdq(vintf, lidx,
+					   &viommu->queues[lidx].vcmdq);
 
 	/*
 	 * Remove the state of the last owner, also firmware or another kernel
@@ -366,7 +479,7 @@ static int tegra241_viommu_start(struct tegra241_viommu *viommu,
 	ret = tegra241_vintf_write_config(vintf, 0);
 	if (ret)
 		goto err_stop;
-	tegra241_viommu_clean_queues(viommu, true);
+	tegra241_viommu_clean_queues(viommu, tegra241_viommu_parking(viommu));
 	if (viommu->stuck) {
 		ret = -ETIMEDOUT;
 		goto err_stop;
@@ -386,8 +499,8 @@ err_stop:
 	tegra241_viommu_stop(viommu);
 	return ret;
 
-err_vcmdqs:
-	kfree(viommu->vcmdqs);
+err_queues:
+	kfree(viommu->queues);
 err_parking:
 	free_page(viommu->parking);
 	return ret;
@@ -405,7 +518,6 @@ static int tegra241_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	ret = arm_smmu_viommu_init(core, dev, NULL);
 	if (ret)
 		return ret;
-	ida_init(&viommu->sids);
 	ret = tegra241_viommu_start(viommu, cmdqv);
 	if (ret)
 		goto err_release;

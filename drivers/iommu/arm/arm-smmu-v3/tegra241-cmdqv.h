@@ -173,7 +173,8 @@ struct tegra241_vintf {
  * @vintf_ids: The VINTFs that have an owner
  * @vintfs: The VINTFs that have an owner, by index. The interrupt handler reads
  *	    them without a lock.
- * @vintfs_lock: Taken to change @vintfs, and to keep its entries in place
+ * @vintfs_lock: Taken to change @vintfs, and to keep its entries in place; also
+ *		 guards tegra241_viommu::vdevs
  */
 struct tegra241_cmdqv {
 	struct arm_smmu_device smmu;
@@ -218,6 +219,7 @@ void tegra241_cmdqv_deinit_vintf(struct tegra241_cmdqv *cmdqv, u16 idx);
 
 /* The functions of tegra241-cmdqv-viommu.c that tegra241-cmdqv.c calls */
 int tegra241_viommu_handle_error(struct tegra241_vintf *vintf);
+void tegra241_viommu_set_ats(struct arm_smmu_master *master, bool enabled);
 #else
 static inline int tegra241_viommu_handle_error(struct tegra241_vintf *vintf)
 {
