@@ -736,7 +736,10 @@ TEST_F(cmdqv, errors_are_the_guests)
 	EXPECT_EQ(0, kmsg_count(self->kmsg, "unexpected error"));
 }
 
-/* Is ATS enabled in the device, the edu-ats of the board? -1 for another device */
+/*
+ * Returns whether ATS is enabled in the device, the board's edu-ats; -1 for
+ * another device
+ */
 static int ats_enabled(const struct edu *edu)
 {
 	uint16_t cap = 0, ctrl = 0;
@@ -768,7 +771,7 @@ TEST_F(cmdqv, ats_decides_what_matches)
 	ASSERT_EQ(0, nested_alloc(&vm, &edu, vm.viommu, STE_S1 | vm.s1.cd_ipa,
 				  STE_1_CD_CACHED | STE_1_EATS(1), &s1));
 	for (i = 0; i < 3; i++) {
-		/* The guest's STE says no */
+		/* The guest's STE disables it */
 		EXPECT_EQ(0, ats_enabled(&edu));
 		EXPECT_EQ(0, get(model, v + SID_MATCH(0)));
 		EXPECT_EQ(edu_rid(nth), get(model, v + SID_REPLACE(0)));
@@ -784,7 +787,10 @@ TEST_F(cmdqv, ats_decides_what_matches)
 		EXPECT_EQ(vsid, get(model, LAST_VSID));
 		EXPECT_EQ(edu_rid(nth), get(model, LAST_SID));
 
-		/* A virtual device that comes later, and one that goes */
+		/*
+		 * A virtual device that is allocated later, and one that is
+		 * destroyed
+		 */
 		ASSERT_EQ(0, destroy(&vm, vm.vdevice));
 		EXPECT_EQ(0, get(model, v + SID_MATCH(0)));
 		EXPECT_EQ(0, get(model, v + SID_REPLACE(0)));
@@ -1043,8 +1049,8 @@ static void *toggle(void *arg)
 }
 
 /*
- * Memory that a queue had is the base of no queue that can run, whether the
- * hardware takes a base while the queue is enabled or not.
+ * No queue that can run points to memory that a queue had, whether or not the
+ * hardware accepts a base while the queue is enabled.
  */
 static void toggle_one_vintf(struct __test_metadata *_metadata, struct vm *vm,
 			     struct edu *edu, unsigned int *rounds,
@@ -1122,8 +1128,8 @@ static int huge_pages_free(void)
 }
 
 /*
- * A guest that enables its queue for just as long as the kernel writes its base:
- * when the queue goes, and when it comes.
+ * A guest enables its queue just while the kernel writes the queue's base: when
+ * the queue is destroyed, and when it is allocated.
  */
 TEST_F(cmdqv, base_does_not_change)
 {
@@ -1167,7 +1173,10 @@ TEST_F(cmdqv, base_does_not_change)
 		EXPECT_EQ(0, get(model, VINTF(2) + VINTF_CONFIG) & 1);
 		EXPECT_EQ(-EIO, hw_queue_alloc(vm, viommu, 0, ipa, size, &id));
 
-		/* The guest's IOAS is free of it, the memory is nobody's yet */
+		/*
+		 * The guest's IOAS has released the memory, and nobody has it
+		 * yet
+		 */
 		ASSERT_EQ(0, ioas_unmap(vm, ipa, size));
 		munmap(huge, size);
 		EXPECT_EQ(free - 1, huge_pages_free());

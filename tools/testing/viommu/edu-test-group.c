@@ -198,7 +198,7 @@ TEST_F_TIMEOUT(members, detach_while_replaced, 200)
 	EXPECT_LT(0U, replaced);
 }
 
-/* Moves the group to an HWPT that is there */
+/* Moves the group to an existing HWPT */
 static void *move_away(void *arg)
 {
 	struct member *m = arg;
@@ -212,8 +212,8 @@ static void *move_away(void *arg)
 }
 
 /*
- * One member moves the group to an HWPT that the kernel makes for an IOAS, the
- * other moves it away, which may be before the new HWPT has its ID.
+ * One member moves the group to an HWPT that the kernel allocates for an IOAS.
+ * The other moves it away, possibly before the new HWPT has its ID.
  */
 TEST_F_TIMEOUT(members, replaced_while_made, 100)
 {
@@ -240,7 +240,10 @@ TEST_F_TIMEOUT(members, replaced_while_made, 100)
 
 		ASSERT_EQ(0, xioctl(self->edu[0].fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd));
 		race_delay(&seed, 2000);
-		/* If the group moved on too early the HWPT is left to user space */
+		/*
+		 * If the group has moved on too early, user space must destroy
+		 * the HWPT
+		 */
 		rc = destroy(vm, cmd.pt_id);
 		if (rc && rc != -ENOENT && rc != -EBUSY)
 			ASSERT_EQ(0, rc);

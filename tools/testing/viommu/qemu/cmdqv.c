@@ -41,9 +41,9 @@
  *  11  take-base        a write to page 1 counts while its queue is enabled; else
  *                       it is lost, if CONFIG or STATUS says so
  *
- * The property "left-enabled" starts the machine as the kernel of a host that
- * crashed leaves it: CMDQV enabled, and each VINTF but the first enabled with a
- * StreamID and one queue, which is enabled too.
+ * With the property "left-enabled" the machine starts as after a crash of the
+ * host's kernel: CMDQV is enabled, and each VINTF except the first is enabled
+ * with a StreamID and one enabled queue.
  *
  * Order violations are things that a driver must not do, of the kinds of enum
  * order below. Each prints a warning, "order violation", on standard error and
@@ -71,7 +71,7 @@
  *   0x801c  (w) an interrupt, as for an error of no queue
  *   0x8020  (w) LOSE_BASE: the queue whose next change of BASE is lost, as if the
  *           queue were enabled for just that long; 0xffff is none
- *   0x8024  how many VINTFs left-enabled left enabled
+ *   0x8024  number of VINTFs that left-enabled has enabled
  *
  *   0x8040  order violations
  *   0x8044  the last one's: 7:0 kind, 31:16 queue or VINTF
@@ -1144,7 +1144,7 @@ void cmdqv_add_acpi(Aml *scope, PlatformBusDevice *bus, hwaddr base,
     aml_append(scope, dev);
 }
 
-/* As left-enabled says */
+/* Implements left-enabled */
 static void leave_enabled(CmdqvState *s)
 {
     s->sw.config |= EN;

@@ -233,7 +233,7 @@ TEST_F(cmdqv, driver)
 	const char *left = getenv("LEFT");
 	unsigned int q, v, executed = 0;
 
-	/* Whatever another kernel has left running has stopped */
+	/* Everything that another kernel has left running has stopped */
 	EXPECT_EQ(left ? atoi(left) : 0, get(self, LEFT));
 	for (v = 1; v <= self->vintf; v++) {
 		EXPECT_EQ(0, get(self, VINTF(v)));
@@ -474,7 +474,10 @@ static uint64_t get_base(FIXTURE_DATA(cmdqv) *self, unsigned int slot)
 	return *(volatile uint64_t *)(self->base + page0(self, slot, 0x10000));
 }
 
-/* A base that is written while the queue is enabled, by CONFIG or by STATUS */
+/*
+ * A base that is written while the queue is enabled, according to CONFIG or
+ * STATUS
+ */
 TEST_F(cmdqv, base_while_enabled)
 {
 	uint64_t old = self->physical | 8, new = self->physical | 7;
@@ -503,7 +506,7 @@ TEST_F(cmdqv, base_while_enabled)
 	EXPECT_EQ(3, get(self, LOST_BASES));
 	put(self, STATUS_DELAY, 0);
 
-	/* The other way */
+	/* The other behaviour */
 	put(self, POLICY, QUIET | TAKE_BASE);
 	put(self, page0(self, 0, QUEUE_CONFIG), EN);
 	put_base(self, 0, old);
@@ -511,7 +514,7 @@ TEST_F(cmdqv, base_while_enabled)
 	EXPECT_EQ(3, get(self, LOST_BASES));
 	EXPECT_EQ(3, get(self, ORDER(O_BASE)));
 
-	/* The next change, of this queue alone */
+	/* The next change, only of this queue */
 	put(self, POLICY, QUIET);
 	put(self, page0(self, 0, QUEUE_CONFIG), 0);
 	put(self, LOSE_BASE, self->first + 1);
