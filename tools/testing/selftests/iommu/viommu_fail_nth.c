@@ -493,7 +493,8 @@ static int step_veventq_alloc(struct step_vm *s)
 {
 	__u32 id = 0;
 	int event_fd;
-	int rc = veventq_alloc(s->vm.fd, s->vm.viommu, 4, &id, &event_fd);
+	/* The kernel must not complain of a failure of a large queue either */
+	int rc = veventq_alloc(s->vm.fd, s->vm.viommu, 1 << 15, &id, &event_fd);
 
 	if (!rc)
 		close(event_fd);
