@@ -321,8 +321,8 @@ TEST_F(s1, traces)
 	EXPECT_EQ(1, traced("iommufd_viommu_destroy", "id=%u viommu=%u", id, id));
 	EXPECT_EQ(1, traced("iommufd_viommu_hwpt_alloc", "hwpt=%u viommu=%u dev=%s",
 			    hwpt, vm->viommu, bdf));
-	EXPECT_EQ(1, traced("iommufd_device_attach", "dev=%s pt=%u ret=0", bdf, hwpt));
-	EXPECT_EQ(1, traced("iommufd_device_attach", "dev=%s pt=%u ret=-22", bdf, vm->viommu));
+	EXPECT_EQ(1, traced("iommufd_device_attach", "dev=%s pasid=0 pt=%u ret=0", bdf, hwpt));
+	EXPECT_EQ(1, traced("iommufd_device_attach", "dev=%s pasid=0 pt=%u ret=-22", bdf, vm->viommu));
 	EXPECT_EQ(1, traced("iommufd_viommu_invalidate",
 			    "viommu=%u type=0x1 num=5 done=3 ret=-5", vm->viommu));
 	EXPECT_EQ(1, traced("iommufd_viommu_invalidate",
@@ -331,7 +331,7 @@ TEST_F(s1, traces)
 			    "smmu=[^ ]+ vmid=[1-9][0-9]* cfgi=1 tlbi=2 atc=0 done=3 ret=-5"));
 	EXPECT_EQ(1, traced("arm_smmu_viommu_cmds",
 			    "smmu=[^ ]+ vmid=[1-9][0-9]* cfgi=0 tlbi=1 atc=0 done=1 ret=0"));
-	EXPECT_EQ(1, traced("iommufd_device_attach", "dev=%s pt=%u ret=0", bdf, vm->bypass));
+	EXPECT_EQ(1, traced("iommufd_device_attach", "dev=%s pasid=0 pt=%u ret=0", bdf, vm->bypass));
 	EXPECT_EQ(1, traced("iommufd_vdevice_destroy", "id=%u viommu=%u", vdevice, vm->viommu));
 	EXPECT_EQ(1, traced("iommufd_vdevice_alloc", "vdevice=%u viommu=%u virt_id=%#x dev=%s",
 			    vm->vdevice, vm->viommu, VSID, bdf));
