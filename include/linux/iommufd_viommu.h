@@ -16,7 +16,6 @@
 
 #include <linux/bits.h>
 #include <linux/build_bug.h>
-#include <linux/compiler.h>
 #include <linux/container_of.h>
 #include <linux/iommu.h>
 #include <linux/list.h>
@@ -33,13 +32,11 @@ struct file;
 struct iommufd_viommu_ops;
 
 /*
- * Size of a driver's structure @drv that embeds a structure of the core, of
- * type @core, as @member. It must be at the start.
+ * Size of a driver's structure @drv that embeds a structure of the core as
+ * @member, which must be at the start
  */
-#define IOMMUFD_EMBED_SIZE(drv, member, core)				\
-	(sizeof(drv) +							\
-	 BUILD_BUG_ON_ZERO(offsetof(drv, member)) +			\
-	 BUILD_BUG_ON_ZERO(!__same_type(((drv *)NULL)->member, core)))
+#define IOMMUFD_EMBED_SIZE(drv, member) \
+	(sizeof(drv) + BUILD_BUG_ON_ZERO(offsetof(drv, member)))
 
 /*
  * Capabilities from &iommufd_viommu_driver.caps: the IOMMU nests a guest's

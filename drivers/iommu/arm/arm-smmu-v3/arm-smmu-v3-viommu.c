@@ -324,10 +324,8 @@ static const struct iommufd_veventq_type arm_smmu_veventq_types[] = {
 
 const struct iommufd_viommu_ops arm_smmu_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
-	.viommu_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_viommu, core,
-					  struct iommufd_viommu),
-	.vdevice_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_vdevice, core,
-					   struct iommufd_vdevice),
+	.viommu_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_viommu, core),
+	.vdevice_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_vdevice, core),
 	.veventq_types = arm_smmu_veventq_types,
 	.supported = arm_smmu_viommu_supported,
 	.offered = arm_smmu_viommu_offered,

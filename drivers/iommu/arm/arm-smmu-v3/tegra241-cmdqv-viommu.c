@@ -567,10 +567,8 @@ static const struct iommufd_hw_queue_type tegra241_hw_queue_types[] = {
 
 const struct iommufd_viommu_ops tegra241_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
-	.viommu_size = IOMMUFD_EMBED_SIZE(struct tegra241_viommu, smmu.core,
-					  struct iommufd_viommu),
-	.vdevice_size = IOMMUFD_EMBED_SIZE(struct tegra241_vdevice, smmu.core,
-					   struct iommufd_vdevice),
+	.viommu_size = IOMMUFD_EMBED_SIZE(struct tegra241_viommu, smmu.core),
+	.vdevice_size = IOMMUFD_EMBED_SIZE(struct tegra241_vdevice, smmu.core),
 	.data_len = sizeof(struct iommu_viommu_tegra241_cmdqv),
 	.hw_queue_types = tegra241_hw_queue_types,
 	.veventq_types = tegra241_veventq_types,

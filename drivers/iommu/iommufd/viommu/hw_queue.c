@@ -83,7 +83,7 @@ static int iommufd_hw_queue_depend(struct iommufd_hw_queue_obj *queue_obj)
 		return 0;
 
 	queue_obj->lower = iommufd_hw_queue_find(viommu_obj, queue->type,
-					    queue->index - 1);
+						 queue->index - 1);
 	/* It may be in destruction, waiting for hw_queues_lock */
 	if (queue_obj->lower && !refcount_inc_not_zero(&queue_obj->lower->obj.users))
 		queue_obj->lower = NULL;

@@ -381,10 +381,8 @@ static const struct iommufd_hw_queue_type mock_hw_queue_types[] = {
 
 static const struct iommufd_viommu_ops mock_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_SELFTEST,
-	.viommu_size = IOMMUFD_EMBED_SIZE(struct mock_viommu, core,
-					  struct iommufd_viommu),
-	.vdevice_size = IOMMUFD_EMBED_SIZE(struct mock_vdevice, core,
-					   struct iommufd_vdevice),
+	.viommu_size = IOMMUFD_EMBED_SIZE(struct mock_viommu, core),
+	.vdevice_size = IOMMUFD_EMBED_SIZE(struct mock_vdevice, core),
 	.data_len = offsetofend(struct iommu_viommu_selftest, out_data),
 	.data_optional = true,
 	.takes_vm = true,

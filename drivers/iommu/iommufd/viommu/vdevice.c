@@ -199,7 +199,7 @@ int iommufd_vdevice_alloc_ioctl(struct iommufd_ucmd *ucmd)
 	}
 
 	vdev_obj = iommufd_vdevice_create(ucmd->ictx, viommu_obj, idev,
-				      cmd->virt_id);
+					  cmd->virt_id);
 	if (IS_ERR(vdev_obj)) {
 		rc = PTR_ERR(vdev_obj);
 		goto out_put_idev;

@@ -279,7 +279,7 @@ int iommufd_veventq_alloc_ioctl(struct iommufd_ucmd *ucmd)
 	}
 
 	veventq = iommufd_veventq_create(ucmd->ictx, viommu, type,
-				      cmd->veventq_depth);
+					 cmd->veventq_depth);
 	if (IS_ERR(veventq)) {
 		rc = PTR_ERR(veventq);
 		goto out_put_viommu;

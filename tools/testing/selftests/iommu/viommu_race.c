@@ -313,22 +313,29 @@ struct actor {
 };
 
 static const struct actor vdevices = { do_vdevices, OP(VDEVICE) };
+
 static const struct actor destroy_vdevice = {
 	do_destroy_vdevice, OP(DESTROY_VDEVICE)
 };
+
 static const struct actor unplug = { do_unplug, OP(UNPLUG) | OP(PLUG) };
+
 static const struct actor invalidations = { do_invalidate, OP(INVALIDATE) };
+
 static const struct actor hwpts = {
 	do_hwpts, OP(NESTED) | OP(ATTACH) | OP(DESTROY_NESTED)
 };
+
 static const struct actor viommus = {
 	do_viommus, OP(VIOMMU) | OP(DESTROY_VIOMMU)
 };
+
 static const struct actor viommu_children = {
 	do_viommu_children,
 	OP(NESTED) | OP(DESTROY_NESTED) | OP(VDEVICE) | OP(DESTROY_VDEVICE) |
 		OP(INVALIDATE)
 };
+
 static const struct actor anything = {
 	do_anything, OP(PLUG) | OP(IOAS) | OP(DESTROY)
 };
