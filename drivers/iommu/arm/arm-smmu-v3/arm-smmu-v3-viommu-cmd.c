@@ -5,9 +5,9 @@
  *
  * The arm_smmu_vcmd_*() functions are pure: no object, no lock, no hardware.
  * Values that a guest chooses reach the command queue only through them, and
- * only in fields named here. The arm_smmu_viommu_batch_*() functions do the
- * rest: they copy from user space, look up devices, issue and count. Section
- * numbers refer to the SMMUv3 architecture, Arm IHI 0070.
+ * only in fields named here. The arm_smmu_viommu_*() functions do the rest:
+ * they copy from user space, look up devices, issue and count. Section numbers
+ * refer to the SMMUv3 architecture, Arm IHI 0070.
  */
 #include <kunit/visibility.h>
 #include <linux/sched/signal.h>
@@ -28,118 +28,202 @@
 #define VCMD_TLBI_0_RANGE						\
 	(CMDQ_TLBI_0_NUM | CMDQ_TLBI_0_SCALE | VCMD_TLBI_0_SCALE_DS)
 #define VCMD_TLBI_1_RANGE	(CMDQ_TLBI_1_TTL | CMDQ_TLBI_1_TG)
-#define VCMD_TLBI_1_FIELDS						\
-	(CMDQ_TLBI_1_LEAF | VCMD_TLBI_1_RANGE | CMDQ_TLBI_1_VA_MASK)
+#define VCMD_TLBI_1_ADDR	(CMDQ_TLBI_1_LEAF | CMDQ_TLBI_1_VA_MASK)
+#define VCMD_ATC_0_PASID						\
+	(CMDQ_ATC_0_GLOBAL | CMDQ_0_SSV | CMDQ_ATC_0_SSID)
 
-static u64 arm_smmu_vcmd_tlbi_all(u16 vmid)
+/**
+ * struct arm_smmu_vcmd_row - A command that a guest may send
+ * @host_op: The opcode that is sent for it; 0 if a guest may not send it
+ * @kind: What is left to do with it
+ * @range: It may have the fields of a range and its hints as well
+ * @fields: Its fields in each word, without the opcode
+ * @free: Those that are passed on unchanged and decide nothing
+ */
+struct arm_smmu_vcmd_row {
+	u8 host_op;
+	u8 kind;
+	bool range;
+	u64 fields[CMDQ_ENT_DWORDS];
+	u64 free[CMDQ_ENT_DWORDS];
+};
+
+static const struct arm_smmu_vcmd_row arm_smmu_vcmd_rows[] = {
+	[CMDQ_OP_CFGI_CD] = {
+		.host_op = CMDQ_OP_CFGI_CD,
+		.kind = ARM_SMMU_VCMD_CFGI,
+		.fields = { CMDQ_CFGI_0_SSID | CMDQ_CFGI_0_SID, CMDQ_CFGI_1_LEAF },
+		.free = { CMDQ_CFGI_0_SSID, CMDQ_CFGI_1_LEAF },
+	},
+	[CMDQ_OP_CFGI_CD_ALL] = {
+		.host_op = CMDQ_OP_CFGI_CD_ALL,
+		.kind = ARM_SMMU_VCMD_CFGI,
+		.fields = { CMDQ_CFGI_0_SID },
+	},
+	[CMDQ_OP_TLBI_NH_ALL] = {
+		.host_op = CMDQ_OP_TLBI_NH_ALL,
+		.kind = ARM_SMMU_VCMD_TLBI,
+		.fields = { CMDQ_TLBI_0_VMID },
+	},
+	[CMDQ_OP_TLBI_NH_ASID] = {
+		.host_op = CMDQ_OP_TLBI_NH_ASID,
+		.kind = ARM_SMMU_VCMD_TLBI,
+		.fields = { CMDQ_TLBI_0_VMID | CMDQ_TLBI_0_ASID },
+		.free = { CMDQ_TLBI_0_ASID },
+	},
+	[CMDQ_OP_TLBI_NH_VA] = {
+		.host_op = CMDQ_OP_TLBI_NH_VA,
+		.kind = ARM_SMMU_VCMD_TLBI,
+		.range = true,
+		.fields = { CMDQ_TLBI_0_VMID | CMDQ_TLBI_0_ASID, VCMD_TLBI_1_ADDR },
+		.free = { CMDQ_TLBI_0_ASID, VCMD_TLBI_1_ADDR },
+	},
+	[CMDQ_OP_TLBI_NH_VAA] = {
+		.host_op = CMDQ_OP_TLBI_NH_VAA,
+		.kind = ARM_SMMU_VCMD_TLBI,
+		.range = true,
+		.fields = { CMDQ_TLBI_0_VMID, VCMD_TLBI_1_ADDR },
+		.free = { 0, VCMD_TLBI_1_ADDR },
+	},
+	/* On the host this affects every VM; the guest means itself */
+	[CMDQ_OP_TLBI_NSNH_ALL] = {
+		.host_op = CMDQ_OP_TLBI_NH_ALL,
+		.kind = ARM_SMMU_VCMD_TLBI,
+	},
+	[CMDQ_OP_ATC_INV] = {
+		.host_op = CMDQ_OP_ATC_INV,
+		.kind = ARM_SMMU_VCMD_ATC,
+		.fields = { CMDQ_ATC_0_SID | VCMD_ATC_0_PASID,
+			    CMDQ_ATC_1_SIZE | CMDQ_ATC_1_ADDR_MASK },
+		.free = { CMDQ_ATC_0_SSID, CMDQ_ATC_1_ADDR_MASK },
+	},
+};
+
+/* The fields of a row in word 0 that are reserved on this hardware */
+static u64 arm_smmu_vcmd_absent(const struct arm_smmu_vcmd_caps *caps, u8 kind)
 {
-	return FIELD_PREP(CMDQ_0_OP, CMDQ_OP_TLBI_NH_ALL) |
-	       FIELD_PREP(CMDQ_TLBI_0_VMID, vmid);
+	/* With 8-bit ASIDs the upper half of the field is reserved */
+	if (kind == ARM_SMMU_VCMD_TLBI)
+		return caps->asid16 ? 0 :
+		       FIELD_PREP(CMDQ_TLBI_0_ASID, 0xff00);
+	if (kind == ARM_SMMU_VCMD_ATC && !caps->ssid_bits)
+		return VCMD_ATC_0_PASID;
+	/* The SubstreamID is at the same position in CFGI and ATC_INV */
+	return CMDQ_CFGI_0_SSID &
+	       ~FIELD_PREP(CMDQ_CFGI_0_SSID, BIT_ULL(caps->ssid_bits) - 1);
 }
 
 /* The largest SCALE to compute with; a larger one exceeds every limit anyway */
 #define VCMD_SCALE_LIMIT	16
 
-/**
- * arm_smmu_vcmd_repeat() - How often to send a TLBI without its range
- * @caps: Commands that the hardware supports
- * @cmd: The guest's command. The result is undefined for a command that
- *	 arm_smmu_vcmd_to_host() refuses.
- * @step: Bytes from one address to the next
- *
+/*
  * Without range invalidation in hardware a short range is sent address by
- * address, in steps of its granule (4.4.1.1).
- *
- * Return: the number of commands to send, of which arm_smmu_vcmd_to_host()
- * makes the first; 1 if that is the only one.
+ * address, in steps of its granule (4.4.1.1). A long range becomes all entries
+ * of the VM, not those of the ASID: NH_VA hits global entries as well, NH_ASID
+ * does not. No field is free here.
  */
-u32 arm_smmu_vcmd_repeat(const struct arm_smmu_vcmd_caps *caps, const u64 *cmd,
-			 u64 *step)
+static void arm_smmu_vcmd_range_without_ril(u64 *cmd, struct arm_smmu_vcmd *vcmd)
 {
-	u64 op = FIELD_GET(CMDQ_0_OP, cmd[0]);
-	u64 tg = FIELD_GET(CMDQ_TLBI_1_TG, cmd[1]);
 	u64 scale = FIELD_GET(CMDQ_TLBI_0_SCALE, cmd[0]);
-	u64 n;
-
-	if (caps->ril || !tg ||
-	    (op != CMDQ_OP_TLBI_NH_VA && op != CMDQ_OP_TLBI_NH_VAA))
-		return 1;
+	u64 n = (FIELD_GET(CMDQ_TLBI_0_NUM, cmd[0]) + 1)
+		<< min_t(u64, scale, VCMD_SCALE_LIMIT);
 
 	/* TG is 1, 2, 3 for 4K, 16K, 64K */
-	*step = BIT_ULL(10 + 2 * tg);
-	n = (FIELD_GET(CMDQ_TLBI_0_NUM, cmd[0]) + 1)
-	    << min_t(u64, scale, VCMD_SCALE_LIMIT);
+	vcmd->step = BIT_ULL(10 + 2 * FIELD_GET(CMDQ_TLBI_1_TG, cmd[1]));
+	vcmd->free[0] = 0;
+	vcmd->free[1] = 0;
+
 	/*
 	 * The architecture does not define the start of a range for all
 	 * addresses
 	 */
-	if (cmd[1] & CMDQ_TLBI_1_VA_MASK & (*step - 1))
+	if (cmd[1] & CMDQ_TLBI_1_VA_MASK & (vcmd->step - 1))
 		n++;
-	if (n > ARM_SMMU_VCMD_REPEAT_MAX || (cmd[0] & VCMD_TLBI_0_SCALE_DS))
-		return 1;
-	return n;
+	if (n > ARM_SMMU_VCMD_REPEAT_MAX || (cmd[0] & VCMD_TLBI_0_SCALE_DS)) {
+		cmd[0] = FIELD_PREP(CMDQ_0_OP, CMDQ_OP_TLBI_NH_ALL);
+		cmd[1] = 0;
+		return;
+	}
+	vcmd->repeat = n;
+	cmd[0] &= ~VCMD_TLBI_0_RANGE;
+	cmd[1] &= ~VCMD_TLBI_1_RANGE;
 }
-EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_repeat);
 
 /*
  * 4.4.1.1: hints and ranges belong together, and some of their combinations are
- * reserved. Without RIL a short range becomes its first address, which the
- * caller repeats. A long range becomes all entries of the VM, not those of the
- * ASID: NH_VA hits global entries as well, NH_ASID does not.
+ * reserved.
  */
-static int arm_smmu_vcmd_tlbi_range(const struct arm_smmu_vcmd_caps *caps,
-				    u16 vmid, u64 *cmd)
+static int arm_smmu_vcmd_range(const struct arm_smmu_vcmd_caps *caps, u64 *cmd,
+			       struct arm_smmu_vcmd *vcmd)
 {
 	u64 range = cmd[0] & VCMD_TLBI_0_RANGE;
 	u64 ttl = FIELD_GET(CMDQ_TLBI_1_TTL, cmd[1]);
 	u64 tg = FIELD_GET(CMDQ_TLBI_1_TG, cmd[1]);
-	u64 step;
 
 	if ((range & VCMD_TLBI_0_SCALE_DS) && !caps->ds)
 		return -EIO;
-	if (!tg && (range || ttl))
-		return -EIO;
-	if (tg && !range && !ttl)
+	if (!tg || (!range && !ttl))
 		return -EIO;
 	/* TG 2 is 16K, which has no level 1 block without DS */
 	if (tg == 2 && ttl == 1 && !caps->ds)
 		return -EIO;
 
-	if (!caps->ril && range &&
-	    arm_smmu_vcmd_repeat(caps, cmd, &step) == 1) {
-		cmd[0] = arm_smmu_vcmd_tlbi_all(vmid);
-		cmd[1] = 0;
-	} else if (!caps->ril) {
-		cmd[0] &= ~VCMD_TLBI_0_RANGE;
-		cmd[1] &= ~VCMD_TLBI_1_RANGE;
+	if (!caps->ril)
+		arm_smmu_vcmd_range_without_ril(cmd, vcmd);
+	else if (ttl)
+		/* With a level no length is reserved */
+		vcmd->free[0] |= CMDQ_TLBI_0_NUM | CMDQ_TLBI_0_SCALE;
+	return 0;
+}
+
+/* Inline, because a call shows in the cost of a single command */
+static __always_inline int
+__arm_smmu_vcmd_translate(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
+			  u64 *cmd, struct arm_smmu_vcmd *vcmd)
+{
+	u64 op = FIELD_GET(CMDQ_0_OP, cmd[0]);
+	const struct arm_smmu_vcmd_row *row;
+	u64 other0, other1, absent;
+
+	if (op >= ARRAY_SIZE(arm_smmu_vcmd_rows))
+		return -EIO;
+	row = &arm_smmu_vcmd_rows[op];
+	if (!row->host_op)
+		return -EIO;
+
+	absent = arm_smmu_vcmd_absent(caps, row->kind);
+	vcmd->repeat = 1;
+	vcmd->free[0] = row->free[0] & ~absent;
+	vcmd->free[1] = row->free[1];
+
+	/* Any other bit may stop the queue of all users (4.1.3) */
+	other0 = cmd[0] & ~((row->fields[0] & ~absent) | CMDQ_0_OP);
+	other1 = cmd[1] & ~row->fields[1];
+	u64p_replace_bits(&cmd[0], row->host_op, CMDQ_0_OP);
+	if (other0 | other1) {
+		if (!row->range || (other0 & ~VCMD_TLBI_0_RANGE) ||
+		    (other1 & ~VCMD_TLBI_1_RANGE))
+			return -EIO;
+		if (arm_smmu_vcmd_range(caps, cmd, vcmd))
+			return -EIO;
 	}
-	return ARM_SMMU_VCMD_TLBI;
-}
 
-/* With 8-bit ASIDs the upper half of the field is reserved */
-static u64 arm_smmu_vcmd_asid(const struct arm_smmu_vcmd_caps *caps)
-{
-	return caps->asid16 ? CMDQ_TLBI_0_ASID :
-			      FIELD_PREP(CMDQ_TLBI_0_ASID, U8_MAX);
-}
-
-/* The field is at the same position in CFGI and ATC_INV */
-static u64 arm_smmu_vcmd_ssid(const struct arm_smmu_vcmd_caps *caps)
-{
-	return FIELD_PREP(CMDQ_CFGI_0_SSID, BIT_ULL(caps->ssid_bits) - 1);
-}
-
-/* Any other bit may make the hardware stop the queue of all users (4.1.3) */
-static bool arm_smmu_vcmd_has_only(const u64 *cmd, u64 fields0, u64 fields1)
-{
-	return !((cmd[0] & ~(fields0 | CMDQ_0_OP)) | (cmd[1] & ~fields1));
+	if (row->kind == ARM_SMMU_VCMD_TLBI) {
+		u64p_replace_bits(&cmd[0], vmid, CMDQ_TLBI_0_VMID);
+	} else if (row->kind == ARM_SMMU_VCMD_ATC) {
+		if (!caps->ats ||
+		    FIELD_GET(CMDQ_ATC_1_SIZE, cmd[1]) > ATC_INV_SIZE_ALL)
+			return -EIO;
+	}
+	return row->kind;
 }
 
 /**
- * arm_smmu_vcmd_to_host() - Translate a command of a guest's command queue
- * @caps: What the hardware takes
+ * arm_smmu_vcmd_translate() - Translate a command of a guest's command queue
+ * @caps: Commands that the hardware supports
  * @vmid: The VMID of the vIOMMU
  * @cmd: The command, changed in place; not to be used after an error
+ * @vcmd: How to send it, and what may follow it; undefined after an error
  *
  * The scope is never narrower than the guest's, and never reaches another VM.
  * Harmless fields are not checked: an address beyond the input size hits
@@ -148,118 +232,16 @@ static bool arm_smmu_vcmd_has_only(const u64 *cmd, u64 fields0, u64 fields1)
  * Return: enum arm_smmu_vcmd_kind, or -EIO for a command that a guest of a
  * stage 1 SMMU may not send or that the hardware may take for illegal.
  */
-int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
-			  u64 *cmd)
+int arm_smmu_vcmd_translate(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
+			    u64 *cmd, struct arm_smmu_vcmd *vcmd)
 {
-	u64 asid = 0;
-	u64 fields0;
-
-	switch (FIELD_GET(CMDQ_0_OP, cmd[0])) {
-	case CMDQ_OP_TLBI_NSNH_ALL:
-		/* On the host this affects every VM; the guest means itself */
-		if (!arm_smmu_vcmd_has_only(cmd, 0, 0))
-			return -EIO;
-		cmd[0] = arm_smmu_vcmd_tlbi_all(vmid);
-		return ARM_SMMU_VCMD_TLBI;
-	case CMDQ_OP_TLBI_NH_ASID:
-		asid = arm_smmu_vcmd_asid(caps);
-		fallthrough;
-	case CMDQ_OP_TLBI_NH_ALL:
-		if (!arm_smmu_vcmd_has_only(cmd, asid | CMDQ_TLBI_0_VMID, 0))
-			return -EIO;
-		u64p_replace_bits(&cmd[0], vmid, CMDQ_TLBI_0_VMID);
-		return ARM_SMMU_VCMD_TLBI;
-	case CMDQ_OP_TLBI_NH_VA:
-		asid = arm_smmu_vcmd_asid(caps);
-		fallthrough;
-	case CMDQ_OP_TLBI_NH_VAA:
-		fields0 = asid | CMDQ_TLBI_0_VMID;
-		if (arm_smmu_vcmd_has_only(cmd, fields0,
-					   CMDQ_TLBI_1_LEAF | CMDQ_TLBI_1_VA_MASK)) {
-			u64p_replace_bits(&cmd[0], vmid, CMDQ_TLBI_0_VMID);
-			return ARM_SMMU_VCMD_TLBI;
-		}
-		if (!arm_smmu_vcmd_has_only(cmd, fields0 | VCMD_TLBI_0_RANGE,
-					    VCMD_TLBI_1_FIELDS))
-			return -EIO;
-		u64p_replace_bits(&cmd[0], vmid, CMDQ_TLBI_0_VMID);
-		return arm_smmu_vcmd_tlbi_range(caps, vmid, cmd);
-	case CMDQ_OP_CFGI_CD:
-		fields0 = arm_smmu_vcmd_ssid(caps) | CMDQ_CFGI_0_SID;
-		if (!arm_smmu_vcmd_has_only(cmd, fields0, CMDQ_CFGI_1_LEAF))
-			return -EIO;
-		return ARM_SMMU_VCMD_CFGI;
-	case CMDQ_OP_CFGI_CD_ALL:
-		if (!arm_smmu_vcmd_has_only(cmd, CMDQ_CFGI_0_SID, 0))
-			return -EIO;
-		return ARM_SMMU_VCMD_CFGI;
-	case CMDQ_OP_ATC_INV:
-		fields0 = CMDQ_ATC_0_SID;
-		if (caps->ssid_bits)
-			fields0 |= CMDQ_ATC_0_GLOBAL | CMDQ_0_SSV |
-				   arm_smmu_vcmd_ssid(caps);
-		if (!arm_smmu_vcmd_has_only(cmd, fields0, CMDQ_ATC_1_SIZE |
-							  CMDQ_ATC_1_ADDR_MASK))
-			return -EIO;
-		if (!caps->ats ||
-		    FIELD_GET(CMDQ_ATC_1_SIZE, cmd[1]) > ATC_INV_SIZE_ALL)
-			return -EIO;
-		return ARM_SMMU_VCMD_ATC;
-	}
-	return -EIO;
+	return __arm_smmu_vcmd_translate(caps, vmid, cmd, vcmd);
 }
-EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_to_host);
-
-/**
- * arm_smmu_vcmd_free_bits() - The bits in which following commands may differ
- * @caps: What the hardware takes
- * @cmd: The guest's command, legal
- * @free: The bits of each word that arm_smmu_vcmd_to_host() passes on
- *	  unchanged, and that decide nothing there while all others stay the
- *	  same
- *
- * A guest that unmaps a buffer sends many commands that only differ in the
- * address.
- *
- * Return: whether commands that differ in no other bits can be translated as
- * @cmd was.
- */
-bool arm_smmu_vcmd_free_bits(const struct arm_smmu_vcmd_caps *caps,
-			     const u64 *cmd, u64 *free)
-{
-	free[0] = 0;
-	free[1] = 0;
-	switch (FIELD_GET(CMDQ_0_OP, cmd[0])) {
-	case CMDQ_OP_TLBI_NH_ASID:
-		free[0] = arm_smmu_vcmd_asid(caps);
-		break;
-	case CMDQ_OP_TLBI_NH_VA:
-		free[0] = arm_smmu_vcmd_asid(caps);
-		fallthrough;
-	case CMDQ_OP_TLBI_NH_VAA:
-		if ((cmd[1] & CMDQ_TLBI_1_TG) && !caps->ril)
-			return false;
-		/* With a level no length is reserved */
-		if (cmd[1] & CMDQ_TLBI_1_TTL)
-			free[0] |= CMDQ_TLBI_0_NUM | CMDQ_TLBI_0_SCALE;
-		free[1] = CMDQ_TLBI_1_LEAF | CMDQ_TLBI_1_VA_MASK;
-		break;
-	case CMDQ_OP_CFGI_CD:
-		free[0] = arm_smmu_vcmd_ssid(caps);
-		free[1] = CMDQ_CFGI_1_LEAF;
-		break;
-	case CMDQ_OP_ATC_INV:
-		free[0] = arm_smmu_vcmd_ssid(caps);
-		free[1] = CMDQ_ATC_1_ADDR_MASK;
-		break;
-	}
-	return true;
-}
-EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_free_bits);
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_translate);
 
 /**
  * arm_smmu_vcmd_follow() - Translate commands like the one before them
- * @free: The bits that may differ, from arm_smmu_vcmd_free_bits()
+ * @free: The bits that may differ, &arm_smmu_vcmd.free
  * @guest: The guest's command before them
  * @host: The host's command for @guest
  * @cmds: Commands of the guest, changed in place
@@ -289,33 +271,41 @@ u32 arm_smmu_vcmd_follow(const u64 *free, const u64 *guest, const u64 *host,
 }
 EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vcmd_follow);
 
+/*
+ * How many commands of one caller may wait in the queue without a CMD_SYNC. All
+ * users of the queue wait for the commands in front of their own.
+ */
+#define ARM_SMMU_VIOMMU_IN_FLIGHT	4096
+
 /**
  * struct arm_smmu_viommu_batch - Progress in an array of guest commands
  * @viommu: The vIOMMU
+ * @len: Size of an entry of the array in bytes
  * @cmds: A chunk of commands, guest's or host's
  * @taken: Number of translated commands of this chunk
  * @issued: Number of issued commands of this chunk; at most @taken
  * @done: Number of commands of the array that are complete in hardware
  * @pending: Number of commands of the array that were issued but are not
  *           complete
+ * @in_flight: Number of commands in the queue that @pending stands for
  * @oldest: The lowest kind among the taken commands that are not complete
  * @kinds: Number of taken commands of each kind; only used for the tracepoint
- * @vsid_known: @vsid, @sid and @ats are valid
+ * @vsid_known: @vsid and @sid are valid
  * @vsid: The last virtual StreamID that was looked up
  * @sid: Its physical StreamID
- * @ats: Whether that stream may have translations in an ATC
  */
 struct arm_smmu_viommu_batch {
 	struct arm_smmu_viommu *viommu;
+	size_t len;
 	u64 cmds[ARM_SMMU_VIOMMU_CHUNK][CMDQ_ENT_DWORDS];
 	u32 taken;
 	u32 issued;
 	u32 done;
 	u32 pending;
+	u32 in_flight;
 	enum arm_smmu_vcmd_kind oldest;
 	u32 kinds[ARM_SMMU_VCMD_ATC + 1];
 	bool vsid_known;
-	bool ats;
 	u32 vsid;
 	u32 sid;
 };
@@ -327,6 +317,8 @@ static int arm_smmu_viommu_batch_issue(struct arm_smmu_viommu_batch *batch,
 	u32 n = batch->taken - batch->issued;
 	int ret;
 
+	if (batch->in_flight >= ARM_SMMU_VIOMMU_IN_FLIGHT)
+		sync = true;
 	if (!n && !(sync && batch->pending))
 		return 0;
 
@@ -335,50 +327,59 @@ static int arm_smmu_viommu_batch_issue(struct arm_smmu_viommu_batch *batch,
 					  batch->cmds[batch->issued], n, sync);
 	batch->issued += n;
 	batch->pending += n;
+	batch->in_flight += n;
 	if (ret || !sync)
 		return ret;
 
 	batch->done += batch->pending;
 	batch->pending = 0;
+	batch->in_flight = 0;
 	batch->oldest = ARM_SMMU_VCMD_ATC;
 	return 0;
+}
+
+/*
+ * The device may go once this returns. A CFGI command to its StreamID then makes
+ * the SMMU read an unchanged configuration again.
+ */
+static int arm_smmu_viommu_find_sid(struct arm_smmu_viommu *viommu, u32 vsid,
+				    u32 *sid)
+{
+	struct iommufd_viommu *core = &viommu->core;
+	struct iommufd_vdevice *vdev;
+	unsigned long flags;
+
+	flags = iommufd_viommu_lock_vdevs(core);
+	vdev = iommufd_viommu_find_vdevice(core, vsid);
+	if (vdev)
+		*sid = container_of(vdev, struct arm_smmu_vdevice, core)->sid;
+	iommufd_viommu_unlock_vdevs(core, flags);
+	return vdev ? 0 : -EIO;
 }
 
 static int arm_smmu_viommu_batch_sid(struct arm_smmu_viommu_batch *batch,
 				     u64 *cmd)
 {
-	struct iommufd_viommu *core = &batch->viommu->core;
 	u32 vsid = FIELD_GET(CMDQ_CFGI_0_SID, cmd[0]);
-	struct iommufd_vdevice *vdev;
-	struct arm_smmu_vdevice *smmu_vdev;
-	unsigned long flags;
+	int ret;
 
 	if (!batch->vsid_known || batch->vsid != vsid) {
-		flags = iommufd_viommu_lock_vdevs(core);
-		vdev = iommufd_viommu_find_vdevice(core, vsid);
-		if (vdev) {
-			smmu_vdev = container_of(vdev, struct arm_smmu_vdevice,
-						 core);
-			batch->sid = smmu_vdev->sid;
-			batch->ats = READ_ONCE(smmu_vdev->master->ste_ats_enabled);
-		}
-		iommufd_viommu_unlock_vdevs(core, flags);
-		batch->vsid_known = vdev;
+		ret = arm_smmu_viommu_find_sid(batch->viommu, vsid,
+					       &batch->sid);
+		batch->vsid_known = !ret;
 		batch->vsid = vsid;
-		if (!vdev)
-			return -EIO;
+		if (ret)
+			return ret;
 	}
 
 	u64p_replace_bits(&cmd[0], batch->sid, CMDQ_CFGI_0_SID);
 	return 0;
 }
 
-/*
- * Send a range address by address: @n commands from @cmd on, @step bytes apart
- */
+/* Send a range address by address */
 static noinline_for_stack int
 arm_smmu_viommu_batch_repeat(struct arm_smmu_viommu_batch *batch,
-			     const u64 *cmd, u32 n, u64 step)
+			     const u64 *cmd, const struct arm_smmu_vcmd *vcmd)
 {
 	struct arm_smmu_device *smmu = batch->viommu->use.smmu;
 	u64 cmds[ARM_SMMU_VCMD_REPEAT_MAX][CMDQ_ENT_DWORDS];
@@ -389,18 +390,90 @@ arm_smmu_viommu_batch_repeat(struct arm_smmu_viommu_batch *batch,
 	if (ret)
 		return ret;
 
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < vcmd->repeat; i++) {
 		cmds[i][0] = cmd[0];
-		cmds[i][1] = cmd[1] + i * step;
+		cmds[i][1] = cmd[1] + i * vcmd->step;
 	}
-	ret = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds[0], n, false);
+	ret = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds[0],
+					  vcmd->repeat, false);
 	if (ret)
 		return ret;
 
 	batch->taken++;
 	batch->issued++;
 	batch->pending++;
+	batch->in_flight += vcmd->repeat;
 	return 0;
+}
+
+/*
+ * A device with ATS off need not answer, and would hold up the queue of all
+ * users. Its ATC is empty, so there is nothing to send. ATS does not change
+ * until the commands are complete. What the host cannot order against this is a
+ * reset of the device, by its driver in the VM or by VFIO: a command that comes
+ * while that lasts costs all users of the queue one ATC invalidation timeout.
+ */
+static int arm_smmu_viommu_inv_atc(struct arm_smmu_master *master, u64 *cmds,
+				   u32 n)
+{
+	struct arm_smmu_device *smmu = master->smmu;
+	int ret = 0;
+
+	down_read(&master->atc_rwsem);
+	if (master->ats_on)
+		ret = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, n,
+						  true);
+	up_read(&master->atc_rwsem);
+	return ret;
+}
+
+/*
+ * Take CMD_ATC_INVs of one device: those of the @n in the chunk that follow
+ * @guest, which was translated to @cmd.
+ *
+ * A device that does not answer stops the queue at the next CMD_SYNC, whoever
+ * sent that. So these come in one list with a CMD_SYNC of their own, and what
+ * goes wrong is told to this caller alone.
+ */
+static int arm_smmu_viommu_batch_atc(struct arm_smmu_viommu_batch *batch,
+				     const u64 *guest, u64 *cmd,
+				     const struct arm_smmu_vcmd *vcmd, u32 n)
+{
+	struct arm_smmu_viommu *viommu = batch->viommu;
+	u32 vsid = FIELD_GET(CMDQ_ATC_0_SID, guest[0]);
+	struct arm_smmu_vdevice *smmu_vdev;
+	struct iommufd_vdevice *vdev;
+	unsigned long flags;
+	u32 run;
+	int ret;
+
+	ret = arm_smmu_viommu_batch_issue(batch, true);
+	if (ret)
+		return ret;
+
+	/* Keeps the device from going */
+	down_read(&viommu->atc_rwsem);
+	flags = iommufd_viommu_lock_vdevs(&viommu->core);
+	vdev = iommufd_viommu_find_vdevice(&viommu->core, vsid);
+	iommufd_viommu_unlock_vdevs(&viommu->core, flags);
+	if (!vdev) {
+		ret = -EIO;
+		goto out_unlock;
+	}
+
+	smmu_vdev = container_of(vdev, struct arm_smmu_vdevice, core);
+	u64p_replace_bits(&cmd[0], smmu_vdev->sid, CMDQ_ATC_0_SID);
+	run = 1 + arm_smmu_vcmd_follow(vcmd->free, guest, cmd,
+				       cmd + CMDQ_ENT_DWORDS,
+				       n - batch->taken - 1);
+	ret = arm_smmu_viommu_inv_atc(smmu_vdev->master, cmd, run);
+	batch->taken += run;
+	batch->issued += run;
+	if (!ret)
+		batch->done += run;
+out_unlock:
+	up_read(&viommu->atc_rwsem);
+	return ret;
 }
 
 /*
@@ -409,16 +482,18 @@ arm_smmu_viommu_batch_repeat(struct arm_smmu_viommu_batch *batch,
  */
 static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch, u32 n)
 {
-	const struct arm_smmu_vcmd_caps *caps = &batch->viommu->caps;
 	u64 *cmd = batch->cmds[batch->taken];
 	const u64 guest[CMDQ_ENT_DWORDS] = { cmd[0], cmd[1] };
-	u64 free[CMDQ_ENT_DWORDS], step;
-	u32 repeat;
+	struct arm_smmu_vcmd vcmd __uninitialized;
 	int ret, kind;
 
-	kind = arm_smmu_vcmd_to_host(caps, batch->viommu->use.vmid, cmd);
+	kind = arm_smmu_vcmd_translate(&batch->viommu->caps,
+				       batch->viommu->use.vmid, cmd, &vcmd);
 	if (kind < 0)
 		return kind;
+	if (kind == ARM_SMMU_VCMD_ATC)
+		return arm_smmu_viommu_batch_atc(batch, guest, cmd, &vcmd, n) ?:
+		       kind;
 
 	/*
 	 * The guest's CMD_SYNCs, which the batch does not have, would order
@@ -430,57 +505,41 @@ static int arm_smmu_viommu_batch_take(struct arm_smmu_viommu_batch *batch, u32 n
 			return ret;
 	}
 
-	if (kind != ARM_SMMU_VCMD_TLBI) {
+	if (kind == ARM_SMMU_VCMD_CFGI) {
 		ret = arm_smmu_viommu_batch_sid(batch, cmd);
 		if (ret)
 			return ret;
 	}
 	batch->oldest = min_t(enum arm_smmu_vcmd_kind, batch->oldest, kind);
 
-	/*
-	 * A device with ATS off need not answer, and would delay the queue of
-	 * all users. Its ATC is empty, so send a command without effect on the
-	 * guest instead.
-	 */
-	if (kind == ARM_SMMU_VCMD_ATC && !batch->ats) {
-		cmd[0] = FIELD_PREP(CMDQ_0_OP, CMDQ_OP_CFGI_CD_ALL) |
-			 FIELD_PREP(CMDQ_CFGI_0_SID, batch->sid);
-		cmd[1] = 0;
-		batch->taken++;
-		return kind;
-	}
-
-	if (!caps->ril) {
-		repeat = arm_smmu_vcmd_repeat(caps, guest, &step);
-		if (repeat > 1) {
-			ret = arm_smmu_viommu_batch_repeat(batch, cmd, repeat,
-							   step);
-			return ret ?: kind;
-		}
-	}
+	if (vcmd.repeat > 1)
+		return arm_smmu_viommu_batch_repeat(batch, cmd, &vcmd) ?: kind;
 
 	batch->taken++;
-	if (batch->taken < n && arm_smmu_vcmd_free_bits(caps, guest, free))
-		batch->taken += arm_smmu_vcmd_follow(free, guest, cmd,
+	if (batch->taken < n)
+		batch->taken += arm_smmu_vcmd_follow(vcmd.free, guest, cmd,
 						     cmd + CMDQ_ENT_DWORDS,
 						     n - batch->taken);
 	return kind;
 }
 
-/* Returns how many of @n commands at @uptr there are */
+/* Returns how many of @n commands at @uptr there are; why not all in @err */
 static u32 arm_smmu_viommu_batch_copy(struct arm_smmu_viommu_batch *batch,
-				      const void __user *uptr, u32 n)
+				      const void __user *uptr, u32 n, int *err)
 {
 	const size_t size = sizeof(batch->cmds[0]);
 	u32 i;
 
-	if (!copy_from_user(batch->cmds, uptr, n * size))
+	if (batch->len == size && !copy_from_user(batch->cmds, uptr, n * size))
 		return n;
 
 	/* The fault position is not exact to the byte */
-	for (i = 0; i < n; i++)
-		if (copy_from_user(batch->cmds[i], uptr + i * size, size))
+	for (i = 0; i < n; i++) {
+		*err = copy_struct_from_user(batch->cmds[i], size,
+					     uptr + i * batch->len, batch->len);
+		if (*err)
 			break;
+	}
 	return i;
 }
 
@@ -492,14 +551,14 @@ static int arm_smmu_viommu_batch_chunk(struct arm_smmu_viommu_batch *batch,
 				       const void __user *uptr, u32 left)
 {
 	u32 want = min_t(u32, left, ARM_SMMU_VIOMMU_CHUNK);
+	int ret, err = 0;
 	u32 i, n;
-	int ret;
 
 	batch->taken = 0;
 	batch->issued = 0;
 	batch->vsid_known = false;
 
-	n = arm_smmu_viommu_batch_copy(batch, uptr, want);
+	n = arm_smmu_viommu_batch_copy(batch, uptr, want, &err);
 	for (i = 0; i < n; i++) {
 		le64_to_cpus(&batch->cmds[i][0]);
 		le64_to_cpus(&batch->cmds[i][1]);
@@ -515,13 +574,14 @@ static int arm_smmu_viommu_batch_chunk(struct arm_smmu_viommu_batch *batch,
 			batch->kinds[ret] += batch->taken - before;
 	}
 	if (n < want)
-		return -EFAULT;
+		return err;
 	return want < left ? arm_smmu_viommu_batch_issue(batch, false) : 0;
 }
 
 static noinline_for_stack int
 arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
-			  const void __user *uptr, u32 left, u32 *done)
+			  const void __user *uptr, size_t len, u32 left,
+			  u32 *done)
 {
 	/* Clearing the commands would cost more than most calls do */
 	struct arm_smmu_viommu_batch batch __uninitialized;
@@ -529,8 +589,10 @@ arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
 	int ret;
 
 	batch.viommu = viommu;
+	batch.len = len;
 	batch.done = 0;
 	batch.pending = 0;
+	batch.in_flight = 0;
 	batch.oldest = ARM_SMMU_VCMD_ATC;
 	memset(batch.kinds, 0, sizeof(batch.kinds));
 
@@ -539,7 +601,7 @@ arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
 		left -= batch.taken;
 		if (ret || !left)
 			break;
-		uptr += sizeof(batch.cmds);
+		uptr += len * ARM_SMMU_VIOMMU_CHUNK;
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
 			break;
@@ -564,35 +626,45 @@ arm_smmu_viommu_batch_all(struct arm_smmu_viommu *viommu,
 }
 
 /*
- * The fast path for a single TLBI: a VMM that passes on each command separately
- * mostly sends these. Returns false if the command is not a TLBI.
+ * The fast path for a single TLBI or CFGI: a VMM that passes on each command
+ * separately mostly sends these. Returns false for anything else.
  */
-static bool arm_smmu_viommu_tlbi(struct arm_smmu_viommu *viommu,
-				 const void __user *uptr, int *ret)
+static bool arm_smmu_viommu_single(struct arm_smmu_viommu *viommu,
+				   const void __user *uptr, int *ret)
 {
 	struct arm_smmu_device *smmu = viommu->use.smmu;
-	u64 cmd[CMDQ_ENT_DWORDS], step;
+	struct arm_smmu_vcmd vcmd __uninitialized;
+	u64 cmd[CMDQ_ENT_DWORDS] __uninitialized;
+	int kind;
+	u32 sid;
 
 	if (copy_from_user(cmd, uptr, sizeof(cmd)))
 		return false;
 	le64_to_cpus(&cmd[0]);
 	le64_to_cpus(&cmd[1]);
-	if (!viommu->caps.ril &&
-	    arm_smmu_vcmd_repeat(&viommu->caps, cmd, &step) > 1)
+	kind = __arm_smmu_vcmd_translate(&viommu->caps, viommu->use.vmid, cmd,
+					 &vcmd);
+	if (kind < 0 || kind == ARM_SMMU_VCMD_ATC || vcmd.repeat > 1)
 		return false;
-	if (arm_smmu_vcmd_to_host(&viommu->caps, viommu->use.vmid, cmd) !=
-	    ARM_SMMU_VCMD_TLBI)
-		return false;
+	if (kind == ARM_SMMU_VCMD_CFGI) {
+		if (arm_smmu_viommu_find_sid(viommu,
+					     FIELD_GET(CMDQ_CFGI_0_SID, cmd[0]),
+					     &sid))
+			return false;
+		u64p_replace_bits(&cmd[0], sid, CMDQ_CFGI_0_SID);
+	}
 
 	*ret = arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmd, 1, true);
-	trace_arm_smmu_viommu_cmds(smmu->dev, viommu->use.vmid, 0, 1, 0, !*ret,
-				   *ret);
+	trace_arm_smmu_viommu_cmds(smmu->dev, viommu->use.vmid,
+				   kind == ARM_SMMU_VCMD_CFGI,
+				   kind == ARM_SMMU_VCMD_TLBI, 0, !*ret, *ret);
 	return true;
 }
 
 int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 				     struct iommu_user_data_array *array)
 {
+	const size_t size = sizeof(struct iommu_viommu_arm_smmuv3_invalidate);
 	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
 	u32 num = array->entry_num;
 	int ret;
@@ -600,15 +672,18 @@ int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 	array->entry_num = 0;
 	if (array->type != IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3)
 		return -EINVAL;
-	if (!num)
-		return 0;
-	if (array->entry_len != sizeof(struct iommu_viommu_arm_smmuv3_invalidate))
-		return -EINVAL;
-
-	if (num == 1 && arm_smmu_viommu_tlbi(viommu, array->uptr, &ret)) {
+	if (num == 1 && array->entry_len == size &&
+	    arm_smmu_viommu_single(viommu, array->uptr, &ret)) {
 		array->entry_num = !ret;
 		return ret;
 	}
-	return arm_smmu_viommu_batch_all(viommu, array->uptr, num,
-					 &array->entry_num);
+
+	if (!num)
+		return 0;
+	if (array->entry_len < size)
+		return -EINVAL;
+	if (array->entry_len > PAGE_SIZE)
+		return -E2BIG;
+	return arm_smmu_viommu_batch_all(viommu, array->uptr, array->entry_len,
+					 num, &array->entry_num);
 }

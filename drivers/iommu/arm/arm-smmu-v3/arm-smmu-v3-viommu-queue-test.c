@@ -55,12 +55,32 @@ struct fake {
 	/* Stop after this many commands */
 	u32 stop;
 	u32 taken;
+	/* Its device that does not answer a CMD_ATC_INV; one is unanswered */
+	u32 silent;
+	bool unanswered;
 	u64 host[MAX_HOST][2];
 	/* Commands of the guest */
 	u64 guest[MAX_GUEST][2];
 	u32 sent;
+	u32 entry_len;
 	u64 __user *uptr;
 };
+
+/*
+ * At a CMD_SYNC: true if it stops there once because a device has not answered,
+ * and goes on when the driver has seen to it
+ */
+static bool fake_atc_error(struct fake *fake, u32 cons)
+{
+	if (!fake->unanswered)
+		return false;
+
+	fake->unanswered = false;
+	WRITE_ONCE(fake->cons, cons | FIELD_PREP(CMDQ_CONS_ERR,
+						 CMDQ_ERR_CERROR_ATC_INV_IDX));
+	__arm_smmu_cmdq_skip_err(&fake->smmu, &fake->smmu.cmdq);
+	return true;
+}
 
 static int fake_smmu(void *data)
 {
@@ -69,7 +89,7 @@ static int fake_smmu(void *data)
 	while (!kthread_should_stop()) {
 		/* Pairs with the dma_wmb() between the commands and this */
 		u32 prod = smp_load_acquire(&fake->prod);
-		u32 cons = fake->cons;
+		u32 cons = fake->cons & ~CMDQ_CONS_ERR;
 
 		if (cons != prod && fake->taken < fake->stop) {
 			__le64 *cmd = fake->smmu.cmdq.q.base +
@@ -78,6 +98,11 @@ static int fake_smmu(void *data)
 
 			fake->host[i][0] = le64_to_cpu(cmd[0]);
 			fake->host[i][1] = le64_to_cpu(cmd[1]);
+			if (fake->host[i][0] == ATC_INV((u64)fake->silent))
+				fake->unanswered = true;
+			if ((fake->host[i][0] & 0xff) == OP_SYNC &&
+			    fake_atc_error(fake, cons))
+				continue;
 			fake->taken++;
 			/*
 			 * Publishes the commands taken before the driver sees
@@ -117,6 +142,7 @@ static struct fake *fake_new(struct kunit *test)
 	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, fake);
 	fake->stop = NEVER;
+	fake->silent = NEVER;
 
 	cmdq = &fake->smmu.cmdq;
 	cmdq->q.llq.max_n_shift = ilog2(QUEUE_SIZE);
@@ -126,6 +152,9 @@ static struct fake *fake_new(struct kunit *test)
 	cmdq->valid_map = kunit_kcalloc(test, BITS_TO_LONGS(QUEUE_SIZE),
 					sizeof(long), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, cmdq->valid_map);
+	cmdq->atc_err_map = kunit_kcalloc(test, BITS_TO_LONGS(QUEUE_SIZE),
+					  sizeof(long), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, cmdq->atc_err_map);
 	cmdq->q.prod_reg = (u32 __iomem __force *)&fake->prod;
 	cmdq->q.cons_reg = (u32 __iomem __force *)&fake->cons;
 
@@ -157,7 +186,10 @@ static int queue_test_init(struct kunit *test)
 		.ats = true,
 		.asid16 = true,
 	};
-	fake->master.ste_ats_enabled = true;
+	fake->master.smmu = &fake->smmu;
+	fake->master.ats_on = true;
+	init_rwsem(&fake->master.atc_rwsem);
+	init_rwsem(&fake->viommu.atc_rwsem);
 	xa_init(&fake->viommu.core.vdevs);
 	test->priv = fake;
 	fake_add_vdev(test, fake, 0, VSID_A, SID_A);
@@ -168,6 +200,7 @@ static int queue_test_init(struct kunit *test)
 			      MAP_ANONYMOUS | MAP_PRIVATE, 0);
 	KUNIT_ASSERT_NE(test, uaddr, 0);
 	fake->uptr = (u64 __user *)uaddr;
+	fake->entry_len = sizeof(fake->guest[0]);
 	return 0;
 }
 
@@ -203,8 +236,9 @@ static void invalidate(struct kunit *test, int ret, u32 done)
 	struct iommu_user_data_array array = {
 		.type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
 		.uptr = (void __user *)fake->uptr,
-		.entry_len = sizeof(fake->guest[0]),
-		.entry_num = fake->sent,
+		.entry_len = fake->entry_len,
+		.entry_num = fake->sent * sizeof(fake->guest[0]) /
+			     fake->entry_len,
 	};
 	unsigned int i;
 
@@ -303,15 +337,13 @@ static void queue_test_reverse_order(struct kunit *test)
 {
 	struct fake *fake = test->priv;
 
-	send(fake, ATC_INV(VSID_A), ADDR);
 	send(fake, NH_ALL, 0);
 	send(fake, CFGI_CD(VSID_B), 0);
-	invalidate(test, 0, 3);
-	KUNIT_EXPECT_EQ(test, fake->taken, 4);
-	expect_host(test, 0, ATC_INV(SID_A), ADDR);
-	expect_host(test, 1, NH_ALL | VMID << 32, 0);
-	expect_host(test, 2, CFGI_CD(SID_B), 0);
-	expect_sync(test, 3);
+	invalidate(test, 0, 2);
+	KUNIT_EXPECT_EQ(test, fake->taken, 3);
+	expect_host(test, 0, NH_ALL | VMID << 32, 0);
+	expect_host(test, 1, CFGI_CD(SID_B), 0);
+	expect_sync(test, 2);
 }
 
 static void queue_test_streams(struct kunit *test)
@@ -334,19 +366,164 @@ static void queue_test_streams(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake->taken, 67);
 }
 
+/* The device need not answer, and has nothing in its ATC */
 static void queue_test_ats_off(struct kunit *test)
 {
 	struct fake *fake = test->priv;
 	unsigned int i;
 
-	fake->master.ste_ats_enabled = false;
+	fake->master.ats_on = false;
 	for (i = 0; i < 3; i++)
 		send(fake, ATC_INV(VSID_A), ADDR + i * SZ_4K);
 	invalidate(test, 0, 3);
-	KUNIT_EXPECT_EQ(test, fake->taken, 4);
+	KUNIT_EXPECT_EQ(test, fake->taken, 0);
+
+	send(fake, NH_ALL, 0);
 	for (i = 0; i < 3; i++)
-		expect_host(test, i, CFGI_CD_ALL(SID_A), 0);
+		send(fake, ATC_INV(VSID_A), ADDR + i * SZ_4K);
+	send(fake, NH_ALL, 0);
+	invalidate(test, 0, 5);
+	KUNIT_EXPECT_EQ(test, fake->taken, 4);
+	expect_host(test, 0, NH_ALL | VMID << 32, 0);
+	expect_sync(test, 1);
+	expect_host(test, 2, NH_ALL | VMID << 32, 0);
 	expect_sync(test, 3);
+}
+
+/* Nobody else's CMD_SYNC comes behind a CMD_ATC_INV of a guest */
+static void queue_test_atcs_have_a_sync(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	unsigned int i, at = 0, left = 200;
+
+	for (i = 0; i < 200; i++)
+		send(fake, ATC_INV(VSID_A), ADDR + i * SZ_4K);
+	invalidate(test, 0, 200);
+	KUNIT_EXPECT_EQ(test, fake->taken, 204);
+	while (left) {
+		unsigned int run = min(left, 63U);
+
+		for (i = 0; i < run; i++)
+			expect_host(test, at++, ATC_INV(SID_A),
+				    ADDR + (200 - left + i) * SZ_4K);
+		expect_sync(test, at++);
+		left -= run;
+	}
+
+	send(fake, ATC_INV(VSID_A), ADDR);
+	send(fake, ATC_INV(VSID_B), ADDR);
+	send(fake, NH_ALL, 0);
+	invalidate(test, 0, 3);
+	KUNIT_EXPECT_EQ(test, fake->taken, 6);
+	expect_host(test, 0, ATC_INV(SID_A), ADDR);
+	expect_sync(test, 1);
+	expect_host(test, 2, ATC_INV(SID_B), ADDR);
+	expect_sync(test, 3);
+	expect_host(test, 4, NH_ALL | VMID << 32, 0);
+	expect_sync(test, 5);
+}
+
+/* The SMMU goes on after the error, and only who sent the command is told */
+static void queue_test_atc_timeout(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	u64 tlbi[2] = { NH_ALL | 1ULL << 32, 0 };
+	unsigned int i, k;
+
+	/* At every place of the queue, and behind each of its ends */
+	for (i = 0; i < 3 * QUEUE_SIZE; i++) {
+		fake->silent = SID_B;
+		send(fake, NH_ALL, 0);
+		send(fake, ATC_INV(VSID_A), ADDR);
+		send(fake, ATC_INV(VSID_A), ADDR + SZ_4K);
+		for (k = 0; k < i % 5 + 1; k++)
+			send(fake, ATC_INV(VSID_B), ADDR + k * SZ_4K);
+		send(fake, NH_ALL, 0);
+		invalidate(test, -ETIMEDOUT, 3);
+		KUNIT_ASSERT_EQ(test, fake->taken, 6 + k);
+		expect_host(test, 5, ATC_INV(SID_B), ADDR);
+		expect_sync(test, 5 + k);
+
+		KUNIT_ASSERT_EQ(test, 0,
+				arm_smmu_cmdq_issue_cmdlist(&fake->smmu,
+							    &fake->smmu.cmdq,
+							    tlbi, 1, true));
+		/* The other device goes on, and so does this once it answers */
+		send(fake, ATC_INV(VSID_A), ADDR);
+		invalidate(test, 0, 1);
+		fake->silent = NEVER;
+		send(fake, ATC_INV(VSID_B), ADDR);
+		invalidate(test, 0, 1);
+	}
+}
+
+/* An entry may be longer than a command if the rest of it is zero */
+static void queue_test_entry_lengths(struct kunit *test)
+{
+	static const u32 lengths[] = { 32, 48, 4096 };
+	struct fake *fake = test->priv;
+	unsigned int i, k;
+
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		u32 n = min_t(u32, 100, sizeof(fake->guest) / lengths[i]);
+		u32 pairs = lengths[i] / 16;
+
+		fake->entry_len = lengths[i];
+		for (k = 0; k < n * pairs; k++) {
+			if (k % pairs)
+				send(fake, 0, 0);
+			else
+				send(fake, NH_VA, ADDR + k / pairs * SZ_4K);
+		}
+		invalidate(test, 0, n);
+		KUNIT_EXPECT_EQ(test, fake->taken, n + 1);
+		expect_vas(test, 0, n);
+		expect_sync(test, n);
+
+		/* The last byte of the tail of the last but one is not */
+		for (k = 0; k < n * pairs; k++) {
+			if (k % pairs)
+				send(fake, 0, 0);
+			else
+				send(fake, NH_VA, ADDR + k / pairs * SZ_4K);
+		}
+		fake->guest[(n - 1) * pairs - 1][1] = 1ULL << 56;
+		invalidate(test, -E2BIG, n - 2);
+		KUNIT_EXPECT_EQ(test, fake->taken, n - 2 ? n - 1 : 0);
+	}
+
+	fake->entry_len = 8192;
+	send_vas(fake, 512);
+	invalidate(test, -E2BIG, 0);
+	fake->entry_len = 8;
+	send_vas(fake, 1);
+	invalidate(test, -EINVAL, 0);
+	KUNIT_EXPECT_EQ(test, fake->taken, 0);
+}
+
+/* Others use the queue as well: a long array is completed in between */
+static void queue_test_in_flight(struct kunit *test)
+{
+	/* 62 addresses for each command */
+	const u64 range = NH_VA | 30 << 12 | 1 << 20;
+	struct fake *fake = test->priv;
+	u32 i, last = 0, syncs = 0;
+
+	fake->viommu.caps.ril = false;
+	for (i = 0; i < 130; i++)
+		send(fake, range, ADDR | 0x700);
+	invalidate(test, 0, 130);
+	KUNIT_ASSERT_LT(test, fake->taken, MAX_HOST);
+	for (i = 0; i < fake->taken; i++) {
+		if ((fake->host[i][0] & 0xff) != OP_SYNC)
+			continue;
+		KUNIT_EXPECT_LT(test, i - last, 4096 + 64);
+		last = i;
+		syncs++;
+	}
+	KUNIT_EXPECT_EQ(test, last, fake->taken - 1);
+	KUNIT_EXPECT_EQ(test, fake->taken, 130 * 62 + syncs);
+	KUNIT_EXPECT_GT(test, syncs, 1);
 }
 
 /* All commands before a bad one are complete, none after it was started */
@@ -397,14 +574,14 @@ static void queue_test_ranges_without_ril(struct kunit *test)
 	expect_vas(test, 0, 12);
 	expect_sync(test, 12);
 
-	for (i = 0; i < 500; i++)
+	for (i = 0; i < 300; i++)
 		send(fake, range, ADDR | hints);
 	send(fake, ILLEGAL, 0);
-	invalidate(test, -EIO, 500);
-	KUNIT_EXPECT_EQ(test, fake->taken, 500 * 12 + 1);
-	for (i = 0; i < 500; i++)
+	invalidate(test, -EIO, 300);
+	KUNIT_EXPECT_EQ(test, fake->taken, 300 * 12 + 1);
+	for (i = 0; i < 300; i++)
 		expect_vas(test, i * 12, 12);
-	expect_sync(test, 500 * 12);
+	expect_sync(test, 300 * 12);
 }
 
 /* An SMMU that stops: only commands known to be complete count */
@@ -592,6 +769,10 @@ static struct kunit_case arm_smmu_v3_viommu_queue_test_cases[] = {
 	KUNIT_CASE(queue_test_reverse_order),
 	KUNIT_CASE(queue_test_streams),
 	KUNIT_CASE(queue_test_ats_off),
+	KUNIT_CASE(queue_test_atcs_have_a_sync),
+	KUNIT_CASE(queue_test_atc_timeout),
+	KUNIT_CASE(queue_test_entry_lengths),
+	KUNIT_CASE(queue_test_in_flight),
 	KUNIT_CASE(queue_test_bad_command),
 	KUNIT_CASE(queue_test_ranges_without_ril),
 	KUNIT_CASE_SLOW(queue_test_stops_at_once),

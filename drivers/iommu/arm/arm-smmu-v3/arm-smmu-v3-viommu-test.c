@@ -266,19 +266,19 @@ static unsigned int vcmd_repeat(const u64 *cmd)
 }
 
 static const char *vcmd_wrong_host(const struct arm_smmu_vcmd_caps *caps,
-				   u16 vmid, const u64 *guest, const u64 *host)
+				   u16 vmid, const u64 *guest, const u64 *host,
+				   const struct arm_smmu_vcmd *vcmd)
 {
 	const struct vcmd_row *row = vcmd_find(host[0]);
 	u8 op = FIELD_GET(CMD0_OP, guest[0]);
 	struct vcmd_scope guest_scope, host_scope;
-	unsigned int repeat, expected = 1;
-	u64 kept[2], step = 0;
+	unsigned int expected = 1;
+	u64 kept[2];
 
 	if (!caps->ril && (op == OP_NH_VA || op == OP_NH_VAA) &&
 	    FIELD_GET(CMD1_TG, guest[1]))
 		expected = vcmd_repeat(guest);
-	repeat = arm_smmu_vcmd_repeat(caps, guest, &step);
-	if (repeat != (expected ?: 1))
+	if (vcmd->repeat != (expected ?: 1))
 		return "another number of commands";
 	if (!expected)
 		op = OP_NH_ALL;
@@ -301,11 +301,13 @@ static const char *vcmd_wrong_host(const struct arm_smmu_vcmd_caps *caps,
 			return "another VMID";
 		guest_scope = vcmd_scope(guest);
 		host_scope = vcmd_scope(host);
-		if (repeat > 1) {
-			if (step != SZ_1K << 2 * guest_scope.granule)
+		if (vcmd->repeat > 1) {
+			if (vcmd->step != SZ_1K << 2 * guest_scope.granule)
 				return "another step";
-			host_scope.first = round_down(host_scope.first, step);
-			host_scope.last = host_scope.first + repeat * step - 1;
+			host_scope.first = round_down(host_scope.first,
+						      vcmd->step);
+			host_scope.last = host_scope.first +
+					  vcmd->repeat * vcmd->step - 1;
 			if (host_scope.last < host_scope.first)
 				host_scope.last = U64_MAX;
 			host_scope.single = false;
@@ -322,11 +324,19 @@ static const char *vcmd_wrong_host(const struct arm_smmu_vcmd_caps *caps,
 	return NULL;
 }
 
+static int vcmd_kind(const struct arm_smmu_vcmd_caps *caps, u16 vmid, u64 *cmd)
+{
+	struct arm_smmu_vcmd vcmd;
+
+	return arm_smmu_vcmd_translate(caps, vmid, cmd, &vcmd);
+}
+
 static const char *vcmd_wrong(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 			      const u64 *guest)
 {
 	u64 host[2] = { guest[0], guest[1] };
-	int kind = arm_smmu_vcmd_to_host(caps, vmid, host);
+	struct arm_smmu_vcmd vcmd;
+	int kind = arm_smmu_vcmd_translate(caps, vmid, host, &vcmd);
 
 	if (!vcmd_legal(caps, guest))
 		return kind == -EIO ? NULL : "not refused with -EIO";
@@ -334,7 +344,7 @@ static const char *vcmd_wrong(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 		return "refused";
 	if (kind != vcmd_find(guest[0])->kind)
 		return "another kind";
-	return vcmd_wrong_host(caps, vmid, guest, host);
+	return vcmd_wrong_host(caps, vmid, guest, host, &vcmd);
 }
 
 static void vcmd_expect(struct kunit *test,
@@ -405,7 +415,7 @@ static void vcmd_test_examples(struct kunit *test)
 		int kind;
 
 		caps.ril = examples[i].ril;
-		kind = arm_smmu_vcmd_to_host(&caps, 0x1234, cmd);
+		kind = vcmd_kind(&caps, 0x1234, cmd);
 		KUNIT_EXPECT_EQ_MSG(test, kind < 0, examples[i].refused, "%s",
 				    examples[i].name);
 		if (kind < 0)
@@ -434,7 +444,7 @@ static void vcmd_test_opcodes(struct kunit *test)
 		for (op = 0; op <= U8_MAX; op++) {
 			u64 cmd[2] = { op, 0 };
 
-			if (arm_smmu_vcmd_to_host(&caps, 1, cmd) >= 0)
+			if (vcmd_kind(&caps, 1, cmd) >= 0)
 				accepted++;
 			for (j = 0; j < ARRAY_SIZE(others); j++)
 				vcmd_expect(test, &caps, 1, op | others[j][0],
@@ -570,16 +580,15 @@ static void vcmd_test_ranges_without_ril(struct kunit *test)
 			const u64 one[2] = { 0x0042ffff00000012, addr };
 			const u64 all[2] = { 0x0000ffff00000010, 0 };
 			bool few = scale < 6 && (num + 1) << scale < 64;
-			u64 step = 0;
+			struct arm_smmu_vcmd vcmd;
 
 			KUNIT_ASSERT_EQ(test,
-					arm_smmu_vcmd_repeat(&caps, cmd, &step),
-					few ? (num + 1) << scale : 1);
-			KUNIT_ASSERT_EQ(test, step, SZ_4K);
-			KUNIT_ASSERT_EQ(test,
-					arm_smmu_vcmd_to_host(&caps, 0xffff,
-							      cmd),
+					arm_smmu_vcmd_translate(&caps, 0xffff,
+								cmd, &vcmd),
 					ARM_SMMU_VCMD_TLBI);
+			KUNIT_ASSERT_EQ(test, vcmd.repeat,
+					few ? (num + 1) << scale : 1);
+			KUNIT_ASSERT_EQ(test, vcmd.step, SZ_4K);
 			KUNIT_ASSERT_MEMEQ(test, cmd, few ? one : all,
 					   sizeof(cmd));
 		}
@@ -600,7 +609,7 @@ static void vcmd_test_atc_sizes(struct kunit *test)
 			vcmd_expect(test, &caps, 2, OP_ATC_INV | CMD0_SSV,
 				    size | CMD1_ADDR);
 			KUNIT_ASSERT_EQ(test,
-					arm_smmu_vcmd_to_host(&caps, 2, cmd),
+					vcmd_kind(&caps, 2, cmd),
 					caps.ats && size <= 52 ?
 						ARM_SMMU_VCMD_ATC : -EIO);
 		}
@@ -613,7 +622,7 @@ static void vcmd_expect_ssid(struct kunit *test,
 	u64 field = FIELD_PREP(CMD0_SSID, ssid);
 	u64 cmd[2] = { OP_CFGI_CD | field, 0 };
 
-	KUNIT_ASSERT_EQ_MSG(test, arm_smmu_vcmd_to_host(caps, 2, cmd) < 0,
+	KUNIT_ASSERT_EQ_MSG(test, vcmd_kind(caps, 2, cmd) < 0,
 			    ssid >> caps->ssid_bits != 0,
 			    "SSID %llu of %u bits", ssid, caps->ssid_bits);
 	vcmd_expect(test, caps, 2, OP_CFGI_CD | field, CMD1_LEAF);
@@ -680,27 +689,25 @@ static const char *vcmd_wrong_follow(const struct arm_smmu_vcmd_caps *caps,
 	};
 	u64 alone[2] = { next[0][0], next[0][1] };
 	const u64 left[2] = { next[0][0], next[0][1] };
-	u64 free[2], step;
+	struct arm_smmu_vcmd vcmd;
 	bool follows;
 	int kind;
 	u32 n;
 
-	kind = arm_smmu_vcmd_to_host(caps, 0xa53c, host);
+	kind = arm_smmu_vcmd_translate(caps, 0xa53c, host, &vcmd);
 	if (kind < 0)
 		return "refused";
-	if (!arm_smmu_vcmd_free_bits(caps, guest, free))
-		return caps->ril ? "not free" : NULL;
-	if (arm_smmu_vcmd_repeat(caps, guest, &step) != 1)
-		return "free, though it is several";
+	if (vcmd.repeat != 1)
+		return caps->ril ? "several in spite of RIL" : NULL;
 
-	follows = !(flips[0] & ~free[0]) && !(flips[1] & ~free[1]);
-	n = arm_smmu_vcmd_follow(free, guest, host, next[0], 2);
+	follows = !(flips[0] & ~vcmd.free[0]) && !(flips[1] & ~vcmd.free[1]);
+	n = arm_smmu_vcmd_follow(vcmd.free, guest, host, next[0], 2);
 	if (!follows)
 		return n || memcmp(next[0], left, sizeof(left)) ?
 			       "followed by another" : NULL;
 	if (n != 2)
 		return "not followed";
-	if (arm_smmu_vcmd_to_host(caps, 0xa53c, alone) != kind)
+	if (vcmd_kind(caps, 0xa53c, alone) != kind)
 		return "another kind alone";
 	if (memcmp(next[0], alone, sizeof(alone)))
 		return "another command alone";
@@ -725,8 +732,8 @@ static void vcmd_expect_follow(struct kunit *test,
 static void vcmd_test_follow(struct kunit *test)
 {
 	unsigned int i, bit, legal = 0, most = 0;
+	struct arm_smmu_vcmd vcmd;
 	struct rnd_state rnd;
-	u64 free[2];
 
 	prandom_seed_state(&rnd, 3);
 	for (i = 0; i < 40000; i++) {
@@ -734,7 +741,7 @@ static void vcmd_test_follow(struct kunit *test)
 		const struct vcmd_row *row =
 			&vcmd_rows[prandom_u32_state(&rnd) %
 				   ARRAY_SIZE(vcmd_rows)];
-		u64 guest[2], flips[2];
+		u64 guest[2], flips[2], host[2];
 
 		prandom_bytes_state(&rnd, guest, sizeof(guest));
 		prandom_bytes_state(&rnd, flips, sizeof(flips));
@@ -755,13 +762,12 @@ static void vcmd_test_follow(struct kunit *test)
 			vcmd_expect_follow(test, &caps, guest, BIT_ULL(bit), 0);
 			vcmd_expect_follow(test, &caps, guest, 0, BIT_ULL(bit));
 		}
-		if (arm_smmu_vcmd_free_bits(&caps, guest, free)) {
-			vcmd_expect_follow(test, &caps, guest,
-					   flips[0] & free[0],
-					   flips[1] & free[1]);
-			most = max(most, hweight64(free[0]) +
-						 hweight64(free[1]));
-		}
+		memcpy(host, guest, sizeof(host));
+		arm_smmu_vcmd_translate(&caps, 0xa53c, host, &vcmd);
+		vcmd_expect_follow(test, &caps, guest, flips[0] & vcmd.free[0],
+				   flips[1] & vcmd.free[1]);
+		most = max(most, hweight64(vcmd.free[0]) +
+					 hweight64(vcmd.free[1]));
 	}
 	KUNIT_EXPECT_GT(test, legal, 10000);
 	/* NH_VA with a level: ASID, NUM, SCALE, address, Leaf */

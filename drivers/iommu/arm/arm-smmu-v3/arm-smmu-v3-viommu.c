@@ -284,6 +284,7 @@ int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	arm_smmu_s2_use_add(s2_parent, &viommu->use, master->smmu, ret, true);
 
 	viommu->s2_parent = s2_parent;
+	init_rwsem(&viommu->atc_rwsem);
 	arm_smmu_viommu_init_caps(viommu);
 	return 0;
 }
@@ -317,6 +318,15 @@ int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
 	return 0;
 }
 
+void arm_smmu_viommu_vdevice_release(struct iommufd_vdevice *core)
+{
+	struct arm_smmu_viommu *viommu = to_smmu_viommu(core->viommu);
+
+	/* A CMD_ATC_INV to the device may be on its way */
+	down_write(&viommu->atc_rwsem);
+	up_write(&viommu->atc_rwsem);
+}
+
 static const struct iommufd_veventq_type arm_smmu_veventq_types[] = {
 	{ IOMMU_VEVENTQ_TYPE_ARM_SMMUV3, sizeof(struct iommu_vevent_arm_smmuv3) },
 	{ }
@@ -335,5 +345,6 @@ const struct iommufd_viommu_ops arm_smmu_viommu_ops = {
 	.nested_translates = arm_smmu_viommu_nested_translates,
 	.cache_invalidate = arm_smmu_viommu_cache_invalidate,
 	.vdevice_init = arm_smmu_viommu_vdevice_init,
+	.vdevice_release = arm_smmu_viommu_vdevice_release,
 };
 EXPORT_SYMBOL_IF_KUNIT(arm_smmu_viommu_ops);

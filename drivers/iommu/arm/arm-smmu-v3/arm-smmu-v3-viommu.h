@@ -45,6 +45,21 @@ enum arm_smmu_vcmd_kind {
 };
 
 /**
+ * struct arm_smmu_vcmd - How to send a translated command
+ * @repeat: How often to send it where the hardware knows no ranges: at most
+ *	    ARM_SMMU_VCMD_REPEAT_MAX times, each for another address
+ * @step: Bytes from one address to the next; set if @repeat is more than 1
+ * @free: The bits of each word that were passed on unchanged and have decided
+ *	  nothing, given all others. A guest that unmaps a buffer sends many
+ *	  commands that differ in the address alone.
+ */
+struct arm_smmu_vcmd {
+	u32 repeat;
+	u64 step;
+	u64 free[CMDQ_ENT_DWORDS];
+};
+
+/**
  * struct arm_smmu_s2_use - A stage 2 on one SMMU under one VMID
  * @s2_elm: In arm_smmu_domain::s2_uses, under its s2_uses_lock
  * @smmu: The SMMU
@@ -65,12 +80,16 @@ struct arm_smmu_s2_use {
  * @s2_parent: The stage 2 of the VM, kept alive by @core
  * @use: The SMMU, and the VMID of this vIOMMU
  * @caps: Commands that the SMMU supports
+ * @atc_rwsem: Taken to read from the lookup of a device until a CMD_ATC_INV to
+ *	       it is complete; a virtual device that goes waits for these. Under
+ *	       it arm_smmu_master::atc_rwsem.
  */
 struct arm_smmu_viommu {
 	struct iommufd_viommu core;
 	struct arm_smmu_domain *s2_parent;
 	struct arm_smmu_s2_use use;
 	struct arm_smmu_vcmd_caps caps;
+	struct rw_semaphore atc_rwsem;
 };
 
 /**
@@ -124,6 +143,7 @@ bool arm_smmu_viommu_nested_translates(struct iommu_domain *domain);
 int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 				     struct iommu_user_data_array *array);
 int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core);
+void arm_smmu_viommu_vdevice_release(struct iommufd_vdevice *core);
 
 int arm_smmu_vmid_alloc(struct arm_smmu_device *smmu);
 void arm_smmu_vmid_free(struct arm_smmu_device *smmu, u16 vmid);
@@ -140,12 +160,8 @@ void arm_smmu_make_nested_ste(struct arm_smmu_ste *target,
 			      const struct arm_smmu_ste *s2,
 			      const __le64 *vste, bool force_s1stalld);
 bool arm_smmu_event_to_guest(const u64 *evt, __le64 *vevt);
-int arm_smmu_vcmd_to_host(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
-			  u64 *cmd);
-u32 arm_smmu_vcmd_repeat(const struct arm_smmu_vcmd_caps *caps, const u64 *cmd,
-			 u64 *step);
-bool arm_smmu_vcmd_free_bits(const struct arm_smmu_vcmd_caps *caps,
-			     const u64 *cmd, u64 *free);
+int arm_smmu_vcmd_translate(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
+			    u64 *cmd, struct arm_smmu_vcmd *vcmd);
 u32 arm_smmu_vcmd_follow(const u64 *free, const u64 *guest, const u64 *host,
 			 u64 *cmds, u32 n);
 

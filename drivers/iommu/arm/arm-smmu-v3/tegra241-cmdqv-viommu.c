@@ -321,6 +321,7 @@ static void tegra241_vdevice_release(struct iommufd_vdevice *core)
 	writel(0, REG_VINTF(&viommu->vintf, SID_REPLACE(vdev->sidx)));
 	viommu->vdevs[vdev->sidx] = NULL;
 	mutex_unlock(&cmdqv->vintfs_lock);
+	arm_smmu_viommu_vdevice_release(core);
 }
 
 /* Events */
