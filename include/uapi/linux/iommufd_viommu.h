@@ -431,9 +431,14 @@ enum iommu_hw_info_arm_smmuv3_flags {
  * batch commands take effect as if a CMD_SYNC stood wherever the order matters
  * to a guest: a CFGI before a TLBI before a CMD_ATC_INV.
  *
- * The entry_len of &struct iommu_hwpt_invalidate must be the size of this
- * structure. A CMD_ATC_INV for a device whose ATS is off succeeds but is not
- * sent: there is nothing to invalidate.
+ * The entry_len of &struct iommu_hwpt_invalidate is at least the size of this
+ * structure. If it is larger, up to a page, the bytes behind each command must be
+ * 0; E2BIG otherwise.
+ *
+ * A CMD_ATC_INV for a device whose ATS is off succeeds but is not sent: there is
+ * nothing to invalidate. If a device does not answer, the call fails with
+ * ETIMEDOUT and entry_num is the index of the first of up to 63 CMD_ATC_INVs of
+ * which at least one was not answered.
  */
 struct iommu_viommu_arm_smmuv3_invalidate {
 	__aligned_le64 cmd[2];
