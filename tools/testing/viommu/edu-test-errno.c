@@ -299,6 +299,7 @@ TEST_F(vm, errno_sizes)
 TEST_F(vm, errno_invalidate)
 {
 	struct vm *vm = &self->vm;
+	cmd_t longer[4] = { CMD(TLBI_NH_ALL, 0), CMD(0, 0), CMD(TLBI_NH_ALL, 0), CMD(0, 1) };
 	cmd_t cmds[2] = { CMD(TLBI_NH_ALL, 0) };
 	struct iommu_hwpt_invalidate good = {
 		.size = sizeof(good),
@@ -325,12 +326,23 @@ TEST_F(vm, errno_invalidate)
 	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, good, entry_len, 15);
 	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, good, entry_num, (1 << 19) + 1);
 
-	/* Longer ones are refused too, even if the rest is zero */
+	/* Longer entries must end with zeros */
+	EXPECT_REFUSED(E2BIG, IOMMU_HWPT_INVALIDATE, good, entry_len, PAGE_SIZE + 1);
 	cmds[1] = CMD(1, 0);
-	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, good, entry_len, 24);
+	EXPECT_REFUSED(E2BIG, IOMMU_HWPT_INVALIDATE, good, entry_len, 24);
 	cmds[1] = CMD(0, 0);
-	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, good, entry_len, 24);
-	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, good, entry_len, 32);
+	cmd.entry_len = 24;
+	EXPECT_EQ(0, xioctl(vm->fd, IOMMU_HWPT_INVALIDATE, &cmd));
+	EXPECT_EQ(1, cmd.entry_num);
+	cmd.data_uptr = (uintptr_t)longer;
+	cmd.entry_len = 32;
+	cmd.entry_num = 2;
+	EXPECT_EQ(-E2BIG, xioctl(vm->fd, IOMMU_HWPT_INVALIDATE, &cmd));
+	EXPECT_EQ(1, cmd.entry_num);
+	longer[3] = CMD(0, 0);
+	cmd.entry_num = 2;
+	EXPECT_EQ(0, xioctl(vm->fd, IOMMU_HWPT_INVALIDATE, &cmd));
+	EXPECT_EQ(2, cmd.entry_num);
 
 	/* No entries: a probe for the type */
 	cmd = good;

@@ -106,7 +106,8 @@ iommufd_hwpt_viommu(struct iommufd_hw_pagetable *hwpt)
  * devices that are bound to iommufd: the bridges of a group raise no DMA of
  * their own and follow its devices.
  *
- * Return: 0, or -ENOENT if the device needs a virtual device and has none.
+ * Return: 0, -EINVAL if the device is behind another physical IOMMU than the
+ * vIOMMU of @hwpt, or -ENOENT if it needs a virtual device and has none.
  */
 int iommufd_viommu_attach_check(struct iommufd_device *idev,
 				struct iommufd_hw_pagetable *hwpt)
@@ -118,6 +119,8 @@ int iommufd_viommu_attach_check(struct iommufd_device *idev,
 
 	if (!viommu_obj)
 		return 0;
+	if (idev->dev->iommu->iommu_dev != viommu_obj->viommu.iommu_dev)
+		return -EINVAL;
 	ops = viommu_obj->viommu.ops;
 	if (!ops->nested_translates || !ops->nested_translates(hwpt->domain))
 		return 0;
