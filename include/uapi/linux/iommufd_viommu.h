@@ -432,8 +432,8 @@ enum iommu_hw_info_arm_smmuv3_flags {
  * to a guest: a CFGI before a TLBI before a CMD_ATC_INV.
  *
  * The entry_len of &struct iommu_hwpt_invalidate is at least the size of this
- * structure. If it is larger, up to a page, the bytes behind each command must be
- * 0; E2BIG otherwise.
+ * structure. If it is larger, which it may be up to a page, the bytes behind each
+ * command must be 0; E2BIG otherwise.
  *
  * A CMD_ATC_INV for a device whose ATS is off succeeds but is not sent: there is
  * nothing to invalidate. If a device does not answer, the call fails with

@@ -327,7 +327,7 @@ TEST_F(vm, errno_invalidate)
 	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, good, entry_num, (1 << 19) + 1);
 
 	/* Longer entries must end with zeros */
-	EXPECT_REFUSED(E2BIG, IOMMU_HWPT_INVALIDATE, good, entry_len, PAGE_SIZE + 1);
+	EXPECT_REFUSED(EINVAL, IOMMU_HWPT_INVALIDATE, good, entry_len, PAGE_SIZE + 1);
 	cmds[1] = CMD(1, 0);
 	EXPECT_REFUSED(E2BIG, IOMMU_HWPT_INVALIDATE, good, entry_len, 24);
 	cmds[1] = CMD(0, 0);

@@ -682,8 +682,6 @@ int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 		return 0;
 	if (array->entry_len < size)
 		return -EINVAL;
-	if (array->entry_len > PAGE_SIZE)
-		return -E2BIG;
 	return arm_smmu_viommu_batch_all(viommu, array->uptr, array->entry_len,
 					 num, &array->entry_num);
 }
