@@ -2,6 +2,7 @@
 # The machine and the devices of the boards, in place of all that QEMU has.
 CONFIG_ARM_VIRT=y
 CONFIG_PCIE_PORT=y
+CONFIG_PCI_BRIDGE=y
 CONFIG_PCIE_PCI_BRIDGE=y
 CONFIG_EDU=y
 CONFIG_NVME_PCI=y
