@@ -139,7 +139,7 @@ FIXTURE_TEARDOWN(bridge)
  * Both endpoints use the stage 1 without a vDEVICE for their bridge. Each of
  * them still needs its own.
  */
-TEST_F_TIMEOUT(bridge, two_endpoints, 120)
+TEST_F_TIMEOUT(bridge, two_endpoints, 480)
 {
 	struct vm *vm = &self->vm;
 	uint32_t id;
@@ -185,7 +185,7 @@ TEST_F_TIMEOUT(bridge, two_endpoints, 120)
 }
 
 /* A device has one stream if both of its IDs are the same */
-TEST_F_TIMEOUT(bridge, aliased, 60)
+TEST_F_TIMEOUT(bridge, aliased, 240)
 {
 	struct vm *vm = &self->vm;
 	struct edu *edu = &self->edu[0];
@@ -215,7 +215,7 @@ TEST_F_TIMEOUT(bridge, aliased, 60)
 /*
  * A device with two equal IDs is removed and added again: other streams remain
  */
-TEST_F_TIMEOUT(bridge, remove_aliased, 120)
+TEST_F_TIMEOUT(bridge, remove_aliased, 480)
 {
 	struct vm *vm = &self->vm;
 	const char *bdf = self->edu[1].bdf;

@@ -884,7 +884,7 @@ TEST_F(cmdqv, late_errors_die_with_their_owner)
 	EXPECT_EQ(0, get(model, ERRORS));
 }
 
-TEST_F_TIMEOUT(cmdqv, a_thousand_times, 300)
+TEST_F_TIMEOUT(cmdqv, a_thousand_times, 600)
 {
 	struct vm *vm = &self->vm;
 	uint32_t viommu, queue[QUEUES];
@@ -989,7 +989,7 @@ static void *flip(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(cmdqv, guest_races_with_the_end, 120)
+TEST_F_TIMEOUT(cmdqv, guest_races_with_the_end, 480)
 {
 	struct vm *vm = &self->vm;
 	unsigned int i, lost = 0;

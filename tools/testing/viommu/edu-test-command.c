@@ -260,7 +260,7 @@ static void fill(cmd_t *cmds, uint32_t num)
 		cmds[i] = CMD(NH_VA, IOVA + 100 * PAGE_SIZE);
 }
 
-TEST_F_TIMEOUT(s1, batch_sizes, 300)
+TEST_F_TIMEOUT(s1, batch_sizes, 600)
 {
 	const uint32_t sizes[] = { 1, 2, 62, 63, 64, 65, 1000, 1 << 19 };
 	const uint32_t max = sizes[ARRAY_SIZE(sizes) - 1];
@@ -347,7 +347,7 @@ static uint64_t now_ms(void)
 }
 
 /* A killed process need not wait for its commands to complete */
-TEST_F_TIMEOUT(s1, batch_is_killed, 300)
+TEST_F_TIMEOUT(s1, batch_is_killed, 600)
 {
 	const uint32_t max = 1 << 18;
 	struct vm *vm = &self->vm;
@@ -412,7 +412,7 @@ TEST_F_TIMEOUT(s1, batch_is_killed, 300)
 }
 
 /* Put one bad command at an index, and check that it divides the batch */
-TEST_F_TIMEOUT(s1, batch_errors, 120)
+TEST_F_TIMEOUT(s1, batch_errors, 480)
 {
 	const uint32_t where[] = { 0, 1, 62, 63, 64, 65, 127, 199 };
 	const cmd_t bad[] = {
@@ -464,7 +464,7 @@ TEST_F_TIMEOUT(s1, batch_errors, 120)
  * stop slightly earlier, at a command that it could have read, but must return
  * what it has done.
  */
-TEST_F_TIMEOUT(s1, batch_fault, 60)
+TEST_F_TIMEOUT(s1, batch_fault, 240)
 {
 	const uint32_t good[] = { 0, 1, 2, 63, 64, 100, 200 };
 	const uint64_t last = IOVA + PAGE_SIZE;

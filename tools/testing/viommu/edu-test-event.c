@@ -495,7 +495,7 @@ static void live(struct vm *vm, struct edu *edu, int ready)
 		pause();
 }
 
-TEST_F_TIMEOUT(event, process_dies, 60)
+TEST_F_TIMEOUT(event, process_dies, 240)
 {
 	int round, status, ready[2];
 	pid_t child;
@@ -543,7 +543,7 @@ static int second_vm(struct vm *vm, struct edu *edu)
 	return rc ? rc : edu_attach(edu, vm->s1_hwpt);
 }
 
-TEST_F_TIMEOUT(event, two_vms, 60)
+TEST_F_TIMEOUT(event, two_vms, 240)
 {
 	const uint64_t base[] = { UNMAPPED, UNMAPPED + 0x100000 };
 	struct vm vm, *vms[] = { &self->vm, &vm };

@@ -150,7 +150,7 @@ static void *come_and_go(void *arg)
  * the other. At the end nothing holds either HWPT, or the addresses that
  * devices reserve in an IOAS.
  */
-TEST_F_TIMEOUT(members, detach_while_replaced, 200)
+TEST_F_TIMEOUT(members, detach_while_replaced, 600)
 {
 	struct member m = { .edu = &self->edu[1], .hwpt = self->hwpt, .seed = race_seed() };
 	unsigned int i, round, replaced = 0, seed = m.seed + 1;
@@ -215,7 +215,7 @@ static void *move_away(void *arg)
  * One member moves the group to an HWPT that the kernel allocates for an IOAS.
  * The other moves it away, possibly before the new HWPT has its ID.
  */
-TEST_F_TIMEOUT(members, replaced_while_made, 100)
+TEST_F_TIMEOUT(members, replaced_while_made, 400)
 {
 	struct member m = { .edu = &self->edu[1], .hwpt = self->hwpt, .seed = race_seed() };
 	unsigned int i, made, left = 0, seed = m.seed + 1;
@@ -367,7 +367,7 @@ static int kmemleak(const char *command)
  * to a new stage 2 at the same time in each round. Neither attach may fail, and
  * the stage 2 must have one window.
  */
-TEST_F_TIMEOUT(groups, first_attach_of_a_parent, 300)
+TEST_F_TIMEOUT(groups, first_attach_of_a_parent, 600)
 {
 	struct mover m = { .edu = &self->edu[1], .seed = race_seed() };
 	unsigned int i, round, moved = 0, refused = 0, seed = m.seed + 1;

@@ -191,7 +191,7 @@ static void *vdevice_loop(void *arg)
 }
 
 /* The device is closed while its vDEVICE is created and destroyed */
-TEST_F_TIMEOUT(life, vdevice_races_with_device, 120)
+TEST_F_TIMEOUT(life, vdevice_races_with_device, 480)
 {
 	struct vm *vm = &self->vm;
 	struct vdevice_loop loop = {
@@ -231,7 +231,7 @@ static long pinned_pages(void)
 }
 
 /* A process dies at each stage, at the later ones in the middle of a DMA */
-TEST_F_TIMEOUT(life, process_dies, 120)
+TEST_F_TIMEOUT(life, process_dies, 480)
 {
 	long pinned = 0;
 	int i, status;

@@ -128,7 +128,7 @@ TEST_F(event, traces)
 			    "veventq=%u type=0x1 sequence=2 lost", self->queue_id));
 }
 
-TEST_F_TIMEOUT(event, slow_reader, 400)
+TEST_F_TIMEOUT(event, slow_reader, 600)
 {
 	const unsigned int total = 98 * STORM;
 	struct follower f = {
@@ -163,7 +163,7 @@ static double now(void)
 }
 
 /* Overflow and drain repeatedly, every second time with a reader waiting */
-TEST_F_TIMEOUT(event, overflows_again, 120)
+TEST_F_TIMEOUT(event, overflows_again, 480)
 {
 	struct follower f = { .count = 16 * sizeof(struct record) };
 	unsigned int rounds = 0, lossy = 0, base = 0, n;
@@ -236,7 +236,7 @@ static void *share_queue(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(event, two_readers, 60)
+TEST_F_TIMEOUT(event, two_readers, 240)
 {
 	static atomic_uchar seen[SHARED_TOTAL];
 	atomic_uint total = 0;

@@ -39,7 +39,7 @@ FIXTURE_TEARDOWN(pair)
 	EXPECT_EQ(page, edu_lands(&self->edu[nth], &self->vm[in], iova))
 
 /* Same addresses, same ASID, another VM */
-TEST_F_TIMEOUT(pair, two_vms, 60)
+TEST_F_TIMEOUT(pair, two_vms, 240)
 {
 	const cmd_t cmds[] = {
 		CMD(TLBI_NSNH_ALL, 0),
@@ -132,7 +132,7 @@ TEST_F(pair, vsids)
 }
 
 /* Two vIOMMUs on one stage 2: the same ASID means another page table in each */
-TEST_F_TIMEOUT(pair, two_viommus, 60)
+TEST_F_TIMEOUT(pair, two_viommus, 240)
 {
 	struct vm *vm = &self->vm[0], second;
 	uint32_t vdevice, hwpt;
@@ -350,7 +350,7 @@ static void *join_loop(void *arg)
  * Stage 2 changes while uses of it are added and removed: after an unmap no
  * write of either device lands.
  */
-TEST_F_TIMEOUT(pair, join_and_leave, 200)
+TEST_F_TIMEOUT(pair, join_and_leave, 600)
 {
 	struct vm *vm = &self->vm[0];
 	struct join_loop loop = { .vm = vm, .edu = &self->edu[1] };
@@ -449,7 +449,7 @@ FIXTURE_TEARDOWN(group)
  * An attach covers the whole group: if one function refuses, because it has no
  * vDEVICE, the other goes back. Try both, since one of them is attached first.
  */
-TEST_F_TIMEOUT(group, one_refuses, 60)
+TEST_F_TIMEOUT(group, one_refuses, 240)
 {
 	struct vm *vm = &self->vm;
 	uint32_t s1, ids[2];

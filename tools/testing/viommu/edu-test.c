@@ -228,7 +228,7 @@ static void s1_pair(struct vm *vm, struct s1 s1[2])
 	}
 }
 
-TEST_F_TIMEOUT(s1, replace_under_dma, 120)
+TEST_F_TIMEOUT(s1, replace_under_dma, 480)
 {
 	struct vm *vm = &self->vm;
 	struct dma_loop loop = { .vm = vm, .edu = &self->edu };
@@ -257,7 +257,7 @@ TEST_F_TIMEOUT(s1, replace_under_dma, 120)
 }
 
 /* As in a VMM: each write of the guest's STE is a new HWPT */
-TEST_F_TIMEOUT(s1, replace_and_destroy, 120)
+TEST_F_TIMEOUT(s1, replace_and_destroy, 480)
 {
 	struct vm *vm = &self->vm;
 	struct dma_loop loop = { .vm = vm, .edu = &self->edu };

@@ -298,7 +298,7 @@ static long meminfo_kb(const char *what)
 }
 
 /* The largest queue is charged its memory in advance, and no more later */
-TEST_F_TIMEOUT(veventq, largest_depth, 300)
+TEST_F_TIMEOUT(veventq, largest_depth, 600)
 {
 	const long kb = MAX_DEPTH * RECORD / 1024;
 	long before, during = 0, after;

@@ -88,7 +88,7 @@ static int run_shared(struct vm *vm, unsigned int depth, struct shared *s)
 	return rc ?: destroy(vm->fd, queue);
 }
 
-TEST_F_TIMEOUT(veventq, two_readers, 120)
+TEST_F_TIMEOUT(veventq, two_readers, 480)
 {
 	struct shared *s = malloc(sizeof(*s));
 	unsigned int i, read;
@@ -189,7 +189,7 @@ static void *storm_vdevice(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(veventq, all_at_once, 60)
+TEST_F_TIMEOUT(veventq, all_at_once, 240)
 {
 	static void *(*const what[])(void *) = {
 		storm_trigger, storm_trigger, storm_queue,

@@ -194,7 +194,7 @@ TEST_F(veventq, file_operations)
 /* Overflow */
 
 /* After each overflow the whole depth is available again, at any position */
-TEST_F_TIMEOUT(overflow, and_drain, 120)
+TEST_F_TIMEOUT(overflow, and_drain, 480)
 {
 	const unsigned int depth = variant->depth;
 	unsigned char buf[200];

@@ -677,7 +677,7 @@ static int whole_life(struct vm *vm)
 	return rc ?: destroy(vm->fd, vm->ioas);
 }
 
-TEST_F_TIMEOUT(fail_nth, whole_life_then_close, 300)
+TEST_F_TIMEOUT(fail_nth, whole_life_then_close, 600)
 {
 	unsigned int n, failures = 0;
 	int hit = 1, rc;

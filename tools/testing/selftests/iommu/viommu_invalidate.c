@@ -178,7 +178,7 @@ TEST_F(invalidate, array_reaches_into_unmapped_memory)
 }
 
 /* A whole guest command queue at once, with and without a bad last command */
-TEST_F_TIMEOUT(invalidate, as_many_as_a_queue_holds, 120)
+TEST_F_TIMEOUT(invalidate, as_many_as_a_queue_holds, 480)
 {
 	const __u32 max = 1 << 19;
 	struct iommu_viommu_invalidate_selftest *inv;

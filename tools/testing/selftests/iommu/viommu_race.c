@@ -522,12 +522,12 @@ FIXTURE_TEARDOWN(race_end)
 	NOTHING_LEFT();
 }
 
-TEST_F_TIMEOUT(race_end, by_close, 120)
+TEST_F_TIMEOUT(race_end, by_close, 480)
 {
 	race_end(_metadata, false);
 }
 
-TEST_F_TIMEOUT(race_end, by_kill, 120)
+TEST_F_TIMEOUT(race_end, by_kill, 480)
 {
 	race_end(_metadata, true);
 }

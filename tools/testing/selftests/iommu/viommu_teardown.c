@@ -87,7 +87,7 @@ static void permute(unsigned int n, int *order)
  * For each of the 720 orders destroy in this order until nothing is left. Every
  * seventh order closes the iommufd in the middle instead.
  */
-TEST_F_TIMEOUT(take_apart, in_every_order, 300)
+TEST_F_TIMEOUT(take_apart, in_every_order, 600)
 {
 	unsigned int n, pass, gone, done;
 	struct full_vm f;
@@ -324,7 +324,7 @@ static int live(int n)
 	return rc ?: stage(&n, destroy(vm.fd, vdevice));
 }
 
-TEST_F_TIMEOUT(death, at_each_stage, 120)
+TEST_F_TIMEOUT(death, at_each_stage, 480)
 {
 	int stages, status, last = 0;
 	pid_t pid;
