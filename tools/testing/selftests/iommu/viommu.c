@@ -220,8 +220,8 @@ TEST_F(viommu, one_stage2_serves_two_iommus)
 	OK(nested_alloc(fd, dev2, viommu2, 0, &nested2));
 	OK(vdevice_alloc(fd, vm->viommu, vm->dev, 1, &vdev1));
 	OK(vdevice_alloc(fd, viommu2, dev2, 1, &vdev2));
-	FAILS(ENOENT, mock_attach(fd, stdev2, nested1));
-	FAILS(ENOENT, mock_attach(fd, vm->stdev, nested2));
+	FAILS(EINVAL, mock_attach(fd, stdev2, nested1));
+	FAILS(EINVAL, mock_attach(fd, vm->stdev, nested2));
 	OK(mock_attach(fd, vm->stdev, nested1));
 	OK(mock_attach(fd, stdev2, nested2));
 	OK(mock_attach(fd, stdev3, vm->s2));
