@@ -69,6 +69,7 @@ enum {
 	TLBI_NH_VA = 0x12,
 	TLBI_NH_VAA = 0x13,
 	TLBI_NSNH_ALL = 0x30,
+	ATC_INV = 0x40,
 	CMD_SYNC = 0x46,
 };
 

@@ -86,7 +86,8 @@ TEST_F(vm, sysfs)
 	EXPECT_STREQ(edu_has_cmdqv() ? "1 2\n" : "1\n",
 		     edu_iommu_file(0, "types"));
 	EXPECT_STREQ("1\n", edu_iommu_file(0, "nesting"));
-	EXPECT_STREQ("0\n", edu_iommu_file(0, "ats"));
+	/* Only the SMMU of the board with CMDQ-V has ATS */
+	EXPECT_STREQ(edu_has_cmdqv() ? "1\n" : "0\n", edu_iommu_file(0, "ats"));
 	EXPECT_STREQ("0\n", edu_iommu_file(0, "max_pasid_log2"));
 }
 

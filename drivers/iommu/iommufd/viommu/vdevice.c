@@ -205,21 +205,21 @@ int iommufd_vdevice_alloc_ioctl(struct iommufd_ucmd *ucmd)
 		goto out_put_idev;
 	}
 
-	mutex_lock(&idev->igroup->lock);
-	rc = iommufd_vdevice_link(vdev_obj, idev);
-	mutex_unlock(&idev->igroup->lock);
-	if (rc)
-		goto out_abort;
-
 	cmd->out_vdevice_id = vdev_obj->obj.id;
 	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
 	if (rc)
 		goto out_abort;
-	iommufd_object_finalize(ucmd->ictx, &vdev_obj->obj);
-	goto out_put_idev;
+
+	/* A device that is unbound must find the object that it is linked to */
+	mutex_lock(&idev->igroup->lock);
+	rc = iommufd_vdevice_link(vdev_obj, idev);
+	if (!rc)
+		iommufd_object_finalize(ucmd->ictx, &vdev_obj->obj);
+	mutex_unlock(&idev->igroup->lock);
 
 out_abort:
-	iommufd_object_abort_and_destroy(ucmd->ictx, &vdev_obj->obj);
+	if (rc)
+		iommufd_object_abort_and_destroy(ucmd->ictx, &vdev_obj->obj);
 out_put_idev:
 	iommufd_put_object(ucmd->ictx, &idev->obj);
 out_put_viommu:
