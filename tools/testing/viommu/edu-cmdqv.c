@@ -76,7 +76,6 @@
 #define MAIN_OPCODE(op)		(0x8200 + 4 * (op))
 #define OPCODE(q, op)		(0x9000 + 0x200 * (q) + 4 * (op))
 
-#define ATC_INV			0x40
 #define ERROR_ILL		1
 #define ERROR_ACCESS		4
 
