@@ -364,7 +364,7 @@ TEST_F(cmdqv, errno_viommu_alloc)
 
 	EXPECT_REFUSED(EINVAL, IOMMU_VIOMMU_ALLOC, good, data_len, 0);
 	EXPECT_REFUSED(EINVAL, IOMMU_VIOMMU_ALLOC, good, data_len, 15);
-	EXPECT_REFUSED(EINVAL, IOMMU_VIOMMU_ALLOC, good, data_len, 17);
+	EXPECT_REFUSED(EINVAL, IOMMU_VIOMMU_ALLOC, good, data_len, PAGE_SIZE + 1);
 	EXPECT_REFUSED(EINVAL, IOMMU_VIOMMU_ALLOC, good, data_len, 0xffffffff);
 	EXPECT_REFUSED(EFAULT, IOMMU_VIOMMU_ALLOC, good, data_uptr, 0);
 	EXPECT_REFUSED(EFAULT, IOMMU_VIOMMU_ALLOC, good, data_uptr, 1);
@@ -372,6 +372,15 @@ TEST_F(cmdqv, errno_viommu_alloc)
 	EXPECT_REFUSED(EINVAL, IOMMU_VIOMMU_ALLOC, good, hwpt_id, ids[0]);
 	EXPECT_REFUSED(EOPNOTSUPP, IOMMU_VIOMMU_ALLOC, good, flags, 1);
 	EXPECT_EQ(1, vintfs_in_use());
+
+	/* What the kernel does not know is cleared */
+	cmd = good;
+	cmd.data_len = sizeof(data[0]) + 1;
+	memset(data, 0xff, sizeof(data));
+	ASSERT_EQ(0, xioctl(self->vm.fd, IOMMU_VIOMMU_ALLOC, &cmd));
+	EXPECT_EQ(0x10000, data[0].out_vintf_mmap_length);
+	EXPECT_EQ(~0xffULL, data[1].out_vintf_mmap_offset);
+	ASSERT_EQ(0, destroy(&self->vm, cmd.out_viommu_id));
 
 	/* All VINTFs, and no more */
 	for (i = 0; i < VINTFS - 2; i++)

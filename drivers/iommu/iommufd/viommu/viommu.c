@@ -52,7 +52,8 @@ static int iommufd_viommu_check_data(const struct iommufd_viommu_ops *ops,
 		return len ? -EOPNOTSUPP : 0;
 	if (!len && ops->data_optional)
 		return 0;
-	return len < ops->data_len ? -EINVAL : 0;
+	/* A driver clears what it does not know: not without a bound */
+	return len < ops->data_len || len > PAGE_SIZE ? -EINVAL : 0;
 }
 
 void iommufd_viommu_destroy(struct iommufd_object *obj)

@@ -63,6 +63,7 @@ TEST_F(type, data_length)
 	for (len = 1; len < least; len++)
 		FAILS(EINVAL, viommu_alloc_data(vm, IOMMU_VIOMMU_TYPE_SELFTEST,
 						len));
+	FAILS(EINVAL, viommu_alloc_data(vm, IOMMU_VIOMMU_TYPE_SELFTEST, ~0));
 	for (; len <= sizeof(struct iommu_viommu_selftest); len++)
 		OK(viommu_alloc_data(vm, IOMMU_VIOMMU_TYPE_SELFTEST, len));
 }
