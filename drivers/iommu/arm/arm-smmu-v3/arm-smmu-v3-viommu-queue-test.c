@@ -435,7 +435,7 @@ static void queue_test_atc_timeout(struct kunit *test)
 		fake->silent = SID_B;
 		send(fake, NH_ALL, 0);
 		send(fake, ATC_INV(VSID_A), ADDR);
-		send(fake, ATC_INV(VSID_A), ADDR + SZ_4K);
+		send(fake, ATC_INV(VSID_A), ADDR | SZ_4K);
 		for (k = 0; k < i % 5 + 1; k++)
 			send(fake, ATC_INV(VSID_B), ADDR + k * SZ_4K);
 		send(fake, NH_ALL, 0);
