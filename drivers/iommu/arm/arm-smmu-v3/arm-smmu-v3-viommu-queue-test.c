@@ -29,6 +29,7 @@
 #define VSID_B		0xabcd0000ULL
 #define SID_A		0x42ULL
 #define SID_B		0x55ULL
+#define SID_C		0x66ULL
 #define ADDR		0x40000000ULL
 
 /* As in the guest's queue, and with VMID and SID set in the host's */
@@ -457,6 +458,64 @@ static void queue_test_atc_timeout(struct kunit *test)
 	}
 }
 
+/* Another device of the host: each unmap invalidates its ATC too */
+struct unmapper {
+	struct fake *fake;
+	atomic_t done;
+	atomic_t failed;
+};
+
+static int unmap(void *data)
+{
+	struct unmapper *unmapper = data;
+	struct arm_smmu_device *smmu = &unmapper->fake->smmu;
+
+	while (!kthread_should_stop()) {
+		u64 cmds[4] = { NH_ALL | 1ULL << 32, 0, ATC_INV(SID_C), ADDR };
+
+		if (arm_smmu_cmdq_issue_cmdlist(smmu, &smmu->cmdq, cmds, 2, true))
+			atomic_inc(&unmapper->failed);
+		atomic_inc(&unmapper->done);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* The same while another CPU unmaps */
+static void queue_test_atc_timeout_and_unmaps(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	struct unmapper *unmapper;
+	struct task_struct *thread;
+	unsigned int i, third;
+
+	for_each_online_cpu(third)
+		if (third != task_cpu(current) && third != task_cpu(fake->thread))
+			break;
+	if (third >= nr_cpu_ids)
+		kunit_skip(test, "needs three CPUs");
+
+	unmapper = kunit_kzalloc(test, sizeof(*unmapper), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, unmapper);
+	unmapper->fake = fake;
+	thread = kthread_create(unmap, unmapper, "unmap");
+	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(thread));
+	kthread_bind(thread, third);
+	wake_up_process(thread);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, fake_stop, thread));
+
+	fake->silent = SID_B;
+	for (i = 0; i < 3 * QUEUE_SIZE || atomic_read(&unmapper->done) < 3 * QUEUE_SIZE; i++) {
+		send(fake, NH_ALL, 0);
+		send(fake, ATC_INV(VSID_B), ADDR);
+		invalidate(test, -ETIMEDOUT, 1);
+		send(fake, ATC_INV(VSID_A), ADDR);
+		invalidate(test, 0, 1);
+	}
+	kunit_release_action(test, fake_stop, thread);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&unmapper->failed));
+}
+
 /* An entry may be longer than a command if the rest of it is zero */
 static void queue_test_entry_lengths(struct kunit *test)
 {
@@ -771,6 +830,7 @@ static struct kunit_case arm_smmu_v3_viommu_queue_test_cases[] = {
 	KUNIT_CASE(queue_test_ats_off),
 	KUNIT_CASE(queue_test_atcs_have_a_sync),
 	KUNIT_CASE(queue_test_atc_timeout),
+	KUNIT_CASE(queue_test_atc_timeout_and_unmaps),
 	KUNIT_CASE(queue_test_entry_lengths),
 	KUNIT_CASE(queue_test_in_flight),
 	KUNIT_CASE(queue_test_bad_command),
