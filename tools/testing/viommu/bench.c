@@ -55,7 +55,7 @@ static double measure(void (*run)(uint32_t arg), uint32_t arg, unsigned int call
 static cmd_t cmd_nh_va(uint32_t i)
 {
 	return CMD(TLBI_NH_VA | CMD_0_ASID(GUEST_ASID),
-		   (IOVA + i % 4096 * 2 * PAGE_SIZE) | CMD_1_LEAF);
+		   (IOVA + i % 4096 * 2 * GRANULE) | CMD_1_LEAF);
 }
 
 static cmd_t cmd_nh_asid(uint32_t i)

@@ -215,9 +215,9 @@ STALE_VARIANT(nh_va_leaf, NH_VA, IOVA | CMD_1_LEAF);
 STALE_VARIANT(nh_va_vmid, NH_VA | CMD_0_VMID(0xbeef), IOVA);
 STALE_VARIANT(nh_va_level, NH_VA, IOVA | CMD_1_TG(1) | CMD_1_TTL(3));
 STALE_VARIANT(nh_va_num, NH_VA | CMD_0_NUM(3),
-	      (IOVA - 3 * PAGE_SIZE) | CMD_1_TG(1));
+	      (IOVA - 3 * GRANULE) | CMD_1_TG(1));
 STALE_VARIANT(nh_va_scale, NH_VA | CMD_0_NUM(1) | CMD_0_SCALE(3),
-	      (IOVA - 15 * PAGE_SIZE) | CMD_1_TG(1) | CMD_1_TTL(3) | CMD_1_LEAF);
+	      (IOVA - 15 * GRANULE) | CMD_1_TG(1) | CMD_1_TTL(3) | CMD_1_LEAF);
 STALE_VARIANT(nh_va_all, NH_VA | CMD_0_NUM(31) | CMD_0_SCALE(31), CMD_1_TG(1));
 STALE_VARIANT(nh_vaa, TLBI_NH_VAA, IOVA);
 STALE_VARIANT(nh_vaa_vmid, TLBI_NH_VAA | CMD_0_VMID(1), IOVA | CMD_1_LEAF);

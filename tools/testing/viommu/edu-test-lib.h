@@ -13,17 +13,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "../selftests/iommu/viommu_ioctl.h"
 
 #define BIT(n)			(1ULL << (n))
 #define GENMASK(high, low)	((~0ULL >> (63 - (high))) & (~0ULL << (low)))
-#define PAGE_SIZE		4096UL
+/* The page size of the kernel: 4, 16 or 64 KiB */
+#define PAGE_SIZE		((unsigned long)getpagesize())
+/* The page size of the guest's stage 1, and the size of the device's buffer */
+#define GRANULE			4096UL
 
 /*
  * Guest memory: a page of context descriptors, pages for page tables, pages for
  * data. The device drives 28 address bits, so all of it, and all that stage 1
- * maps, is below 256 MiB and around the window of the MSI doorbell.
+ * maps, is below 256 MiB and around the window of the MSI doorbell. What stage 1
+ * maps is outside of guest memory, which ends at 48 MiB with the largest pages.
  */
 #define GUEST_IPA		0x01000000UL
 #define GUEST_PAGES		512
@@ -37,10 +42,10 @@ enum { PAGE_A = GUEST_DATA, PAGE_B, PAGE_C, PAGE_D, PAGE_E, PAGE_F };
 #define NOWHERE			(-1)
 
 /* Where stage 1 maps PAGE_A from the start; the following pages are free */
-#define IOVA			0x02000000UL
+#define IOVA			0x05000000UL
 
 /* An IPA that is its own area of the IOAS, so it can be unmapped by itself */
-#define SPARE_IPA		0x01800000UL
+#define SPARE_IPA		0x06000000UL
 
 /* Descriptors of stage 1, 4K granule */
 #define PTE_TABLE		3ULL

@@ -101,15 +101,15 @@ TEST_F(s1, moves_bytes)
 
 	s1_map(&vm->s1, vm, IOVA + 5 * PAGE_SIZE, IPA(PAGE_C), PTE_PAGE);
 	s1_map(&vm->s1, vm, IOVA + 3 * PAGE_SIZE, IPA(PAGE_D), PTE_PAGE);
-	for (i = 0; i < PAGE_SIZE; i++)
+	for (i = 0; i < GRANULE; i++)
 		from[i] = i * 7 + i / 256;
-	memset(to, 0xee, PAGE_SIZE);
+	memset(to, 0xee, GRANULE);
 
-	ASSERT_EQ(0, edu_dma(&self->edu, false, IOVA + 5 * PAGE_SIZE, PAGE_SIZE));
+	ASSERT_EQ(0, edu_dma(&self->edu, false, IOVA + 5 * PAGE_SIZE, GRANULE));
 	EXPECT_EQ(0xee, to[0]);
-	ASSERT_EQ(0, edu_dma(&self->edu, true, IOVA + 3 * PAGE_SIZE, PAGE_SIZE));
-	EXPECT_EQ(0, memcmp(from, to, PAGE_SIZE));
-	for (i = 0; i < PAGE_SIZE; i++)
+	ASSERT_EQ(0, edu_dma(&self->edu, true, IOVA + 3 * PAGE_SIZE, GRANULE));
+	EXPECT_EQ(0, memcmp(from, to, GRANULE));
+	for (i = 0; i < GRANULE; i++)
 		ASSERT_EQ((uint8_t)(i * 7 + i / 256), from[i]);
 }
 
@@ -308,7 +308,7 @@ TEST_F(vm, msi)
 	ASSERT_EQ(0, s1_hwpt_alloc(&vm->s1, vm, &self->edu, &vm->s1_hwpt));
 	ASSERT_EQ(0, edu_attach(&self->edu, vm->s1_hwpt));
 	EXPECT_EQ(0, edu_irq_raise(&self->edu, event, false));
-	for (addr = MSI_WINDOW; addr < MSI_WINDOW + MSI_WINDOW_SIZE; addr += PAGE_SIZE)
+	for (addr = MSI_WINDOW; addr < MSI_WINDOW + MSI_WINDOW_SIZE; addr += GRANULE)
 		s1_map(&vm->s1, vm, addr, addr, PTE_PAGE);
 	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
 	EXPECT_EQ(1, edu_irq_raise(&self->edu, event, true));
@@ -327,7 +327,7 @@ TEST_F(s1, msi)
 	int event = eventfd(0, EFD_NONBLOCK);
 	uint64_t addr;
 
-	for (addr = MSI_WINDOW; addr < MSI_WINDOW + MSI_WINDOW_SIZE; addr += PAGE_SIZE)
+	for (addr = MSI_WINDOW; addr < MSI_WINDOW + MSI_WINDOW_SIZE; addr += GRANULE)
 		s1_map(&vm->s1, vm, addr, addr, PTE_PAGE);
 	ASSERT_LE(0, event);
 	ASSERT_EQ(0, edu_irq_eventfd(&self->edu, event));

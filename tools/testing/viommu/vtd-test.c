@@ -238,15 +238,15 @@ TEST_F(vtd, copy)
 	struct vm *vm = &self->vm;
 	uint32_t *from = vm_page(vm, PAGE_C), *to = vm_page(vm, PAGE_D);
 	uint8_t *edge = vm_page(vm, PAGE_F);
-	const uint8_t zeroes[PAGE_SIZE] = {};
+	const uint8_t zeroes[GRANULE] = {};
 	int i;
 
 	/* The whole buffer of the device */
-	for (i = 0; i < (int)(PAGE_SIZE / sizeof(*from)); i++)
+	for (i = 0; i < (int)(GRANULE / sizeof(*from)); i++)
 		from[i] = 0x9e3779b9 * (i + 1);
-	ASSERT_EQ(0, edu_dma(&self->edu, false, IPA(PAGE_C), PAGE_SIZE));
-	ASSERT_EQ(0, edu_dma(&self->edu, true, IPA(PAGE_D), PAGE_SIZE));
-	EXPECT_EQ(0, memcmp(from, to, PAGE_SIZE));
+	ASSERT_EQ(0, edu_dma(&self->edu, false, IPA(PAGE_C), GRANULE));
+	ASSERT_EQ(0, edu_dma(&self->edu, true, IPA(PAGE_D), GRANULE));
+	EXPECT_EQ(0, memcmp(from, to, GRANULE));
 
 	/* Across two pages that are not mapped to adjacent ones */
 	ASSERT_EQ(0, ioas_map(vm, PAGE_F, 1, SPARE_IPA));
