@@ -99,8 +99,14 @@ static const struct arm_smmu_vcmd_row arm_smmu_vcmd_rows[] = {
 	},
 };
 
+/*
+ * The functions up to __arm_smmu_vcmd_translate() are inline, because calls show
+ * in the cost of a single command.
+ */
+
 /* The fields of a row in word 0 that are reserved on this hardware */
-static u64 arm_smmu_vcmd_absent(const struct arm_smmu_vcmd_caps *caps, u8 kind)
+static __always_inline u64
+arm_smmu_vcmd_absent(const struct arm_smmu_vcmd_caps *caps, u8 kind)
 {
 	/* With 8-bit ASIDs the upper half of the field is reserved */
 	if (kind == ARM_SMMU_VCMD_TLBI)
@@ -122,7 +128,8 @@ static u64 arm_smmu_vcmd_absent(const struct arm_smmu_vcmd_caps *caps, u8 kind)
  * of the VM, not those of the ASID: NH_VA hits global entries as well, NH_ASID
  * does not. No field is free here.
  */
-static void arm_smmu_vcmd_range_without_ril(u64 *cmd, struct arm_smmu_vcmd *vcmd)
+static __always_inline void
+arm_smmu_vcmd_range_without_ril(u64 *cmd, struct arm_smmu_vcmd *vcmd)
 {
 	u64 scale = FIELD_GET(CMDQ_TLBI_0_SCALE, cmd[0]);
 	u64 n = (FIELD_GET(CMDQ_TLBI_0_NUM, cmd[0]) + 1)
@@ -153,8 +160,9 @@ static void arm_smmu_vcmd_range_without_ril(u64 *cmd, struct arm_smmu_vcmd *vcmd
  * 4.4.1.1: hints and ranges belong together, and some of their combinations are
  * reserved.
  */
-static int arm_smmu_vcmd_range(const struct arm_smmu_vcmd_caps *caps, u64 *cmd,
-			       struct arm_smmu_vcmd *vcmd)
+static __always_inline int
+arm_smmu_vcmd_range(const struct arm_smmu_vcmd_caps *caps, u64 *cmd,
+		    struct arm_smmu_vcmd *vcmd)
 {
 	u64 range = cmd[0] & VCMD_TLBI_0_RANGE;
 	u64 ttl = FIELD_GET(CMDQ_TLBI_1_TTL, cmd[1]);
@@ -176,7 +184,6 @@ static int arm_smmu_vcmd_range(const struct arm_smmu_vcmd_caps *caps, u64 *cmd,
 	return 0;
 }
 
-/* Inline, because a call shows in the cost of a single command */
 static __always_inline int
 __arm_smmu_vcmd_translate(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 			  u64 *cmd, struct arm_smmu_vcmd *vcmd)
