@@ -200,6 +200,21 @@ out_put_idev:
 	return rc;
 }
 
+/* Not inline, so that the caller has nothing to keep in registers */
+static noinline int
+iommufd_viommu_invalidate_traced(struct iommufd_viommu_obj *viommu_obj,
+				 struct iommu_user_data_array *array)
+{
+	struct iommufd_viommu *viommu = &viommu_obj->viommu;
+	u32 num = array->entry_num;
+	int rc;
+
+	rc = viommu->ops->cache_invalidate(viommu, array);
+	trace_iommufd_viommu_invalidate(viommu_obj->obj.id, array->type, num,
+					array->entry_num, rc);
+	return rc;
+}
+
 /**
  * iommufd_viommu_invalidate() - IOMMU_HWPT_INVALIDATE on a vIOMMU
  * @obj: The object that user space named
@@ -211,22 +226,21 @@ out_put_idev:
 int iommufd_viommu_invalidate(struct iommufd_object *obj,
 			      struct iommu_user_data_array *array)
 {
-	u32 num = array->entry_num;
+	struct iommufd_viommu_obj *viommu_obj;
 	struct iommufd_viommu *viommu;
-	int rc;
 
 	if (obj->type != IOMMUFD_OBJ_VIOMMU) {
 		array->entry_num = 0;
 		return -EINVAL;
 	}
 
-	viommu = &container_of(obj, struct iommufd_viommu_obj, obj)->viommu;
+	viommu_obj = container_of(obj, struct iommufd_viommu_obj, obj);
+	viommu = &viommu_obj->viommu;
 	if (!viommu->ops->cache_invalidate) {
 		array->entry_num = 0;
 		return -EOPNOTSUPP;
 	}
-	rc = viommu->ops->cache_invalidate(viommu, array);
-	trace_iommufd_viommu_invalidate(obj->id, array->type, num,
-					array->entry_num, rc);
-	return rc;
+	if (trace_iommufd_viommu_invalidate_enabled())
+		return iommufd_viommu_invalidate_traced(viommu_obj, array);
+	return viommu->ops->cache_invalidate(viommu, array);
 }
