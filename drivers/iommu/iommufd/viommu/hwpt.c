@@ -52,7 +52,7 @@ iommufd_viommu_hwpt_alloc(struct iommufd_ctx *ictx, struct iommufd_object *obj,
 		iommufd_object_abort(ictx, &hwpt_nested->common.obj);
 		return ERR_CAST(domain);
 	}
-	domain->owner = dev_iommu_ops(idev->dev);
+	domain->owner = viommu->iommu_dev->ops;
 	domain->nest_parent = viommu->parent;
 
 	hwpt_nested->common.domain = domain;

@@ -40,11 +40,15 @@
 struct iommufd_vdevice *iommufd_viommu_find_vdevice(struct iommufd_viommu *viommu,
 						    u64 virt_id)
 {
+	XA_STATE(xas, &viommu->vdevs, virt_id);
+	struct iommufd_vdevice *vdev;
+
 	lockdep_assert_held(&viommu->vdevs.xa_lock);
 
 	if (virt_id > ULONG_MAX)
 		return NULL;
-	return xa_load(&viommu->vdevs, virt_id);
+	vdev = xas_load(&xas);
+	return xa_is_zero(vdev) ? NULL : vdev;
 }
 EXPORT_SYMBOL_GPL(iommufd_viommu_find_vdevice);
 
