@@ -52,7 +52,7 @@ static void arm_smmu_make_nested_domain_ste(struct arm_smmu_ste *target,
 					    bool ats_enabled)
 {
 	struct arm_smmu_device *smmu = master->smmu;
-	struct arm_smmu_ste s2;
+	struct arm_smmu_ste s2 __uninitialized;
 	bool force_s1stalld;
 
 	/* Only with this STALL_MODEL can a guest's CD stall the stream */
@@ -86,7 +86,7 @@ static int arm_smmu_attach_dev_nested(struct iommu_domain *domain,
 		.ssid = IOMMU_NO_PASID,
 		.disable_ats = !nested->enable_ats,
 	};
-	struct arm_smmu_ste ste;
+	struct arm_smmu_ste ste __uninitialized;
 	int ret;
 
 	if (viommu->use.smmu != master->smmu ||
