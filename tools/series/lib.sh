@@ -23,6 +23,25 @@ g() { git -C "$TREE" "$@"; }
 # Steps, in order, of the series file in folder $1.
 steps() { sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$1/series"; }
 
+# What linux $2 needs of the series in folder $1: the steps that need a newer version, which are left out; the patches
+# that come first, because newer versions have them; all steps, in order.
+before() { [[ $(printf '%s\n' "$1" "$2" | sort -V | head -1) != "$2" ]]; }
+too_new() {
+	local step since
+	while read -r step since; do
+		! before "${2%%-*}" "$since" || echo "$step"
+	done < <(sed -n 's/^\([^#[:space:]]*\)[[:space:]]*# \(6\.12\.[0-9]*\) or later.*/\1 \2/p' "$1/series")
+}
+older() {
+	local patch until
+	for patch in "$1"/older/before-*.patch; do
+		until=${patch##*/before-}
+		! before "${2%%-*}" "${until%%-*}" || echo "older/${patch##*/}"
+	done
+}
+steps_for() { older "$1" "$2"; steps "$1" | grep -vxF -f <(too_new "$1" "$2"); }
+base_version() { g show base:Makefile | sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p' | paste -sd.; }
+
 # The parts of a step's file: a header, the New-file paths, the commit message, the diff. The diff keeps its line
 # numbers.
 header() { sed -n "/^$/q; s/^$2: //p" "$1"; }
@@ -30,10 +49,12 @@ new_files() { sed -n '/^---$/q; s/^New-file: *//p' "$1"; }
 message() {
 	{ header "$1" Subject; echo; sed '1,/^$/d; /^---$/,$d; /^New-file:/d' "$1"; } | git stripspace
 }
-# The names of the series, in order, and the steps of one
+# The names of the series, in order, and the steps of one for linux $3
 sections() { sed -n 's/^# series: *//p' "$1/series"; }
 section() {
-	awk -v want="$2" '/^# series: / { name = $3; next } { sub(/#.*/, "") } NF && name == want { print $1 }' "$1/series"
+	[[ $2 != "$(sections "$1" | head -1)" ]] || older "$1" "$3"
+	awk -v want="$2" '/^# series: / { name = $3; next } { sub(/#.*/, "") } NF && name == want { print $1 }' "$1/series" |
+		grep -vxF -f <(too_new "$1" "$3")
 }
 hook() { sed '1,/^---$/s/.*//' "$1"; }
 
