@@ -8,10 +8,14 @@
  *				block from START up to, not including, END. A block
  *				begins behind each branch and call.
  *   return=START:VALUE		the function at START returns VALUE at once
+ *   callers=START:NAME		prints how often each caller called the function at
+ *				START, when QEMU ends: a line `callers: NAME ADDRESS
+ *				COUNT` for each return address
  *
- * The board passes them, see its options --delay, --stretch and --return.
+ * The board passes them, see its options --delay, --stretch, --return and --callers.
  */
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -68,12 +72,22 @@ struct poke {
 	uint64_t start;
 	uint64_t end;
 	uint64_t value;	/* to return, or the time */
-	bool returns;
+	char name[64];
+	void (*act)(unsigned int cpu, void *data);
+	int flags;
+};
+
+struct caller {
+	const struct poke *function;
+	uint64_t addr;
+	unsigned int count;
 };
 
 static struct poke pokes[16];
 static unsigned int npokes;
 static bool is_arm;
+static struct caller callers[256];
+static pthread_mutex_t callers_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void nap(unsigned int cpu, void *data)
 {
@@ -114,27 +128,66 @@ static void set(const GArray *regs, const char *name, uint64_t value)
 	g_byte_array_free(buf, 1);
 }
 
+/* At the start of a function: its return address, and on x86 the stack pointer */
+static uint64_t return_address(const GArray *regs, uint64_t *stack)
+{
+	GByteArray *buf;
+	uint64_t to;
+
+	if (is_arm)
+		return get(regs, "x30");
+	*stack = get(regs, "rsp");
+	buf = g_byte_array_new();
+	qemu_plugin_read_memory_vaddr(*stack, buf, sizeof(to));
+	memcpy(&to, buf->data, sizeof(to));
+	g_byte_array_free(buf, 1);
+	return to;
+}
+
 static void give_back(unsigned int cpu, void *data)
 {
 	const struct poke *poke = data;
 	GArray *regs = qemu_plugin_get_registers();
-	uint64_t to;
+	uint64_t stack, to;
 
+	to = return_address(regs, &stack);
 	if (is_arm) {
 		set(regs, "x0", poke->value);
-		to = get(regs, "x30");
 	} else {
-		uint64_t stack = get(regs, "rsp");
-		GByteArray *buf = g_byte_array_new();
-
-		qemu_plugin_read_memory_vaddr(stack, buf, sizeof(to));
-		memcpy(&to, buf->data, sizeof(to));
-		g_byte_array_free(buf, 1);
 		set(regs, "rsp", stack + sizeof(to));
 		set(regs, "rax", poke->value);
 	}
 	g_array_free(regs, 1);
 	qemu_plugin_set_pc(to);
+}
+
+static void note_caller(unsigned int cpu, void *data)
+{
+	const struct poke *poke = data;
+	GArray *regs = qemu_plugin_get_registers();
+	uint64_t stack, from = return_address(regs, &stack);
+	unsigned int i;
+
+	g_array_free(regs, 1);
+	pthread_mutex_lock(&callers_lock);
+	for (i = 0; i < 256 && callers[i].count; i++)
+		if (callers[i].function == poke && callers[i].addr == from)
+			break;
+	if (i < 256) {
+		callers[i].function = poke;
+		callers[i].addr = from;
+		callers[i].count++;
+	}
+	pthread_mutex_unlock(&callers_lock);
+}
+
+static __attribute__((destructor)) void print_callers(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 256 && callers[i].count; i++)
+		fprintf(stderr, "callers: %s %016" PRIx64 " %u\n", callers[i].function->name,
+			callers[i].addr, callers[i].count);
 }
 
 static void translate(struct qemu_plugin_tb *tb, void *data)
@@ -144,9 +197,7 @@ static void translate(struct qemu_plugin_tb *tb, void *data)
 
 	for (i = 0; i < npokes; i++)
 		if (addr >= pokes[i].start && addr < pokes[i].end)
-			qemu_plugin_register_vcpu_tb_exec_cb(tb, pokes[i].returns ? give_back : nap,
-							     pokes[i].returns ? CB_RW_REGS_PC : CB_NO_REGS,
-							     &pokes[i]);
+			qemu_plugin_register_vcpu_tb_exec_cb(tb, pokes[i].act, pokes[i].flags, &pokes[i]);
 }
 
 int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv)
@@ -157,11 +208,20 @@ int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv)
 		struct poke *poke = &pokes[npokes];
 
 		if (sscanf(argv[npokes], "delay=%" SCNx64 ":%" SCNx64 ":%" SCNu64,
-			   &poke->start, &poke->end, &poke->value) == 3)
+			   &poke->start, &poke->end, &poke->value) == 3) {
+			poke->act = nap;
+			poke->flags = CB_NO_REGS;
 			continue;
-		poke->returns = true;
-		if (sscanf(argv[npokes], "return=%" SCNx64 ":%" SCNx64, &poke->start, &poke->value) != 2)
+		}
+		if (sscanf(argv[npokes], "return=%" SCNx64 ":%" SCNx64, &poke->start, &poke->value) == 2) {
+			poke->act = give_back;
+			poke->flags = CB_RW_REGS_PC;
+		} else if (sscanf(argv[npokes], "callers=%" SCNx64 ":%63s", &poke->start, poke->name) == 2) {
+			poke->act = note_caller;
+			poke->flags = CB_R_REGS;
+		} else {
 			return -1;
+		}
 		poke->end = poke->start + 1;
 	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translate, NULL);
