@@ -20,6 +20,7 @@ help:
 	@echo '                           checked with quilt'
 	@echo 'make docs                the pages of Documentation/ as HTML: build/docs/html'
 	@echo 'make run                 boot a VMM on the board; VMM=qemu|qemu-cmdqv, SMMUS=1|2'
+	@echo '                           AFTER=kexec,crash,reboot,panic  how the guest starts its next kernels'
 	@echo 'make check               every test'
 	@echo 'make bench               the cost of each ioctl, in instructions'
 	@echo '                           KERNEL=Image  of another kernel with this interface'
