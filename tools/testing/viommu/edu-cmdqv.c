@@ -1296,10 +1296,10 @@ TEST_F(last, nothing_stops)
 	put(model, STATUS_OF, OF_VINTFS | OF_QUEUES | OF_DISABLE | OF_ALL);
 	put(model, STATUS_DELAY, NEVER);
 	ASSERT_EQ(0, vcmdq_close(&q));
-	EXPECT_LT(0, kmsg_count(kmsg, "did not stop, its memory is lost"));
+	EXPECT_LT(0, kmsg_count(kmsg, "did not stop, its memory is leaked"));
 	EXPECT_EQ(0, ioas_unmap(&self->vm, GUEST_IPA, GUEST_PAGES * PAGE_SIZE));
 	vm_close(&self->vm, &self->edu);
-	EXPECT_LT(0, kmsg_count(kmsg, "VINTF1 is lost"));
+	EXPECT_LT(0, kmsg_count(kmsg, "VINTF1 is leaked"));
 	put(model, STATUS_DELAY, 0);
 
 	/* The others can still be allocated, but this one cannot */

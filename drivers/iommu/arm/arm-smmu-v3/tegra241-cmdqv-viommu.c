@@ -430,14 +430,14 @@ static void tegra241_viommu_stop(struct tegra241_viommu *viommu)
 {
 	struct tegra241_vintf *vintf = &viommu->vintf;
 	struct tegra241_cmdqv *cmdqv = vintf->cmdqv;
-	bool lost;
+	bool leaked;
 
 	if (!viommu->stuck)
 		tegra241_viommu_clean_queues(viommu, 0);
 	tegra241_vintf_hw_deinit(vintf);
-	lost = viommu->stuck || vintf->enabled;
-	if (lost) {
-		dev_err(cmdqv->dev, "VINTF%u is lost\n", vintf->idx);
+	leaked = viommu->stuck || vintf->enabled;
+	if (leaked) {
+		dev_err(cmdqv->dev, "VINTF%u is leaked\n", vintf->idx);
 		/* Keep its index allocated, so that nobody else gets it */
 		tegra241_cmdqv_unpublish_vintf(cmdqv, vintf->idx);
 	} else {

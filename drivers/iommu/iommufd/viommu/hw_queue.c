@@ -46,7 +46,7 @@ static void iommufd_hw_queue_lose_pages(struct iommufd_hw_queue *queue)
 
 	if (!queue->base)
 		return;
-	pr_err("a hardware queue of %zu bytes at %pap did not stop, its memory is lost\n",
+	pr_err("a hardware queue of %zu bytes at %pap did not stop, its memory is leaked\n",
 	       queue->length, &queue->base);
 	for (; pfn <= last; pfn++)
 		get_page(pfn_to_page(pfn));

@@ -65,7 +65,7 @@ struct iommufd_hw_queue_obj {
  * struct iommufd_veventq_obj - The object around a ring of events
  * @obj: The iommufd object
  * @ictx: The iommufd
- * @viommu: The vIOMMU
+ * @viommu_obj: The vIOMMU
  * @filep: The file that user space reads from
  * @read_lock: Serializes readers
  * @ring: The events
@@ -73,7 +73,7 @@ struct iommufd_hw_queue_obj {
 struct iommufd_veventq_obj {
 	struct iommufd_object obj;
 	struct iommufd_ctx *ictx;
-	struct iommufd_viommu_obj *viommu;
+	struct iommufd_viommu_obj *viommu_obj;
 	struct file *filep;
 	struct mutex read_lock; /* serializes readers */
 	struct iommufd_vevent_ring ring;

@@ -143,16 +143,16 @@ void iommufd_veventq_destroy(struct iommufd_object *obj)
 {
 	struct iommufd_veventq_obj *veventq =
 		container_of(obj, struct iommufd_veventq_obj, obj);
-	struct iommufd_viommu *viommu = &veventq->viommu->viommu;
+	struct iommufd_viommu *viommu = &veventq->viommu_obj->viommu;
 
-	trace_iommufd_veventq_destroy(obj->id, veventq->viommu->obj.id);
+	trace_iommufd_veventq_destroy(obj->id, veventq->viommu_obj->obj.id);
 	spin_lock_irq(&viommu->vevents_lock);
 	list_del(&veventq->ring.item);
 	spin_unlock_irq(&viommu->vevents_lock);
 
 	kvfree(veventq->ring.records);
 	mutex_destroy(&veventq->read_lock);
-	refcount_dec(&veventq->viommu->obj.users);
+	refcount_dec(&veventq->viommu_obj->obj.users);
 }
 
 static const struct iommufd_veventq_type *
@@ -188,7 +188,7 @@ static int iommufd_veventq_link(struct iommufd_viommu *viommu,
 
 static struct iommufd_veventq_obj *
 iommufd_veventq_create(struct iommufd_ctx *ictx,
-		       struct iommufd_viommu_obj *viommu,
+		       struct iommufd_viommu_obj *viommu_obj,
 		       const struct iommufd_veventq_type *type, u32 depth)
 {
 	struct iommufd_veventq_obj *veventq;
@@ -202,7 +202,7 @@ iommufd_veventq_create(struct iommufd_ctx *ictx,
 	if (IS_ERR(veventq))
 		return veventq;
 	veventq->ictx = ictx;
-	veventq->viommu = viommu;
+	veventq->viommu_obj = viommu_obj;
 	mutex_init(&veventq->read_lock);
 
 	ring = &veventq->ring;
@@ -220,11 +220,11 @@ iommufd_veventq_create(struct iommufd_ctx *ictx,
 	if (!ring->records)
 		goto err_abort;
 
-	rc = iommufd_veventq_link(&viommu->viommu, ring);
+	rc = iommufd_veventq_link(&viommu_obj->viommu, ring);
 	if (rc)
 		goto err_free;
-	refcount_inc(&viommu->obj.users);
-	trace_iommufd_veventq_alloc(veventq->obj.id, viommu->obj.id, type->type,
+	refcount_inc(&viommu_obj->obj.users);
+	trace_iommufd_veventq_alloc(veventq->obj.id, viommu_obj->obj.id, type->type,
 				    depth);
 	return veventq;
 
@@ -255,7 +255,7 @@ int iommufd_veventq_alloc_ioctl(struct iommufd_ucmd *ucmd)
 {
 	struct iommu_veventq_alloc *cmd = ucmd->cmd;
 	const struct iommufd_veventq_type *type;
-	struct iommufd_viommu_obj *viommu;
+	struct iommufd_viommu_obj *viommu_obj;
 	struct iommufd_veventq_obj *veventq;
 	int fdno;
 	int rc;
@@ -268,17 +268,17 @@ int iommufd_veventq_alloc_ioctl(struct iommufd_ucmd *ucmd)
 	    cmd->veventq_depth > IOMMUFD_VEVENTQ_MAX_DEPTH)
 		return -EINVAL;
 
-	viommu = iommufd_get_viommu(ucmd, cmd->viommu_id);
-	if (IS_ERR(viommu))
-		return PTR_ERR(viommu);
+	viommu_obj = iommufd_get_viommu(ucmd, cmd->viommu_id);
+	if (IS_ERR(viommu_obj))
+		return PTR_ERR(viommu_obj);
 
-	type = iommufd_veventq_find_type(viommu->viommu.ops, cmd->type);
+	type = iommufd_veventq_find_type(viommu_obj->viommu.ops, cmd->type);
 	if (!type) {
 		rc = -EOPNOTSUPP;
 		goto out_put_viommu;
 	}
 
-	veventq = iommufd_veventq_create(ucmd->ictx, viommu, type,
+	veventq = iommufd_veventq_create(ucmd->ictx, viommu_obj, type,
 					 cmd->veventq_depth);
 	if (IS_ERR(veventq)) {
 		rc = PTR_ERR(veventq);
@@ -309,6 +309,6 @@ out_put_fdno:
 out_abort:
 	iommufd_object_abort_and_destroy(ucmd->ictx, &veventq->obj);
 out_put_viommu:
-	iommufd_put_object(ucmd->ictx, &viommu->obj);
+	iommufd_put_object(ucmd->ictx, &viommu_obj->obj);
 	return rc;
 }
