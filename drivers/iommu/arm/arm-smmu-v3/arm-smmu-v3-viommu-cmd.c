@@ -359,7 +359,7 @@ static int arm_smmu_viommu_find_sid(struct arm_smmu_viommu *viommu, u32 vsid,
 	flags = iommufd_viommu_lock_vdevs(core);
 	vdev = iommufd_viommu_find_vdevice(core, vsid);
 	if (vdev)
-		*sid = container_of(vdev, struct arm_smmu_vdevice, core)->sid;
+		*sid = container_of(vdev, struct arm_smmu_vdevice, core_vdev)->sid;
 	iommufd_viommu_unlock_vdevs(core, flags);
 	return vdev ? 0 : -EIO;
 }
@@ -468,7 +468,7 @@ static int arm_smmu_viommu_batch_atc(struct arm_smmu_viommu_batch *batch,
 		goto out_unlock;
 	}
 
-	smmu_vdev = container_of(vdev, struct arm_smmu_vdevice, core);
+	smmu_vdev = container_of(vdev, struct arm_smmu_vdevice, core_vdev);
 	u64p_replace_bits(&cmd[0], smmu_vdev->sid, CMDQ_ATC_0_SID);
 	run = 1 + arm_smmu_vcmd_follow(vcmd->free, guest, cmd,
 				       cmd + CMDQ_ENT_DWORDS,

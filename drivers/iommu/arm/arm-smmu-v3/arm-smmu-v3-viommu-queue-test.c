@@ -122,12 +122,12 @@ static void fake_add_vdev(struct kunit *test, struct fake *fake, int i,
 {
 	struct arm_smmu_vdevice *vdev = &fake->vdevs[i];
 
-	vdev->core.viommu = &fake->viommu.core;
-	vdev->core.virt_id = vsid;
+	vdev->core_vdev.viommu = &fake->viommu.core;
+	vdev->core_vdev.virt_id = vsid;
 	vdev->master = &fake->master;
 	vdev->sid = sid;
 	KUNIT_ASSERT_NULL(test, xa_store(&fake->viommu.core.vdevs, vsid,
-					 &vdev->core, GFP_KERNEL));
+					 &vdev->core_vdev, GFP_KERNEL));
 }
 
 KUNIT_DEFINE_ACTION_WRAPPER(fake_stop, kthread_stop, struct task_struct *);

@@ -297,14 +297,14 @@ void arm_smmu_viommu_release(struct iommufd_viommu *core)
 	arm_smmu_vmid_free(viommu->use.smmu, viommu->use.vmid);
 }
 
-int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
+int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core_vdev)
 {
 	struct arm_smmu_vdevice *vdev =
-		container_of(core, struct arm_smmu_vdevice, core);
-	struct arm_smmu_master *master = dev_iommu_priv_get(core->dev);
+		container_of(core_vdev, struct arm_smmu_vdevice, core_vdev);
+	struct arm_smmu_master *master = dev_iommu_priv_get(core_vdev->dev);
 
 	/* A StreamID has 32 bits */
-	if (core->virt_id > U32_MAX)
+	if (core_vdev->virt_id > U32_MAX)
 		return -EINVAL;
 	/*
 	 * A command for one virtual stream is not multiplied for several
@@ -318,9 +318,9 @@ int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core)
 	return 0;
 }
 
-void arm_smmu_viommu_vdevice_release(struct iommufd_vdevice *core)
+void arm_smmu_viommu_vdevice_release(struct iommufd_vdevice *core_vdev)
 {
-	struct arm_smmu_viommu *viommu = to_smmu_viommu(core->viommu);
+	struct arm_smmu_viommu *viommu = to_smmu_viommu(core_vdev->viommu);
 
 	/* A CMD_ATC_INV to the device may be on its way */
 	down_write(&viommu->atc_rwsem);
@@ -335,7 +335,7 @@ static const struct iommufd_veventq_type arm_smmu_veventq_types[] = {
 const struct iommufd_viommu_ops arm_smmu_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
 	.viommu_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_viommu, core),
-	.vdevice_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_vdevice, core),
+	.vdevice_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_vdevice, core_vdev),
 	.veventq_types = arm_smmu_veventq_types,
 	.supported = arm_smmu_viommu_supported,
 	.offered = arm_smmu_viommu_offered,

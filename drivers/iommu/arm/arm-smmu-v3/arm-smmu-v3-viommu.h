@@ -94,12 +94,12 @@ struct arm_smmu_viommu {
 
 /**
  * struct arm_smmu_vdevice - A device under the StreamID that a VM knows
- * @core: The core's part, must be first
+ * @core_vdev: The core's part, must be first
  * @master: The device
  * @sid: Its only StreamID
  */
 struct arm_smmu_vdevice {
-	struct iommufd_vdevice core;
+	struct iommufd_vdevice core_vdev;
 	struct arm_smmu_master *master;
 	u32 sid;
 };
@@ -142,8 +142,8 @@ arm_smmu_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
 bool arm_smmu_viommu_nested_translates(struct iommu_domain *domain);
 int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 				     struct iommu_user_data_array *array);
-int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core);
-void arm_smmu_viommu_vdevice_release(struct iommufd_vdevice *core);
+int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core_vdev);
+void arm_smmu_viommu_vdevice_release(struct iommufd_vdevice *core_vdev);
 
 int arm_smmu_vmid_alloc(struct arm_smmu_device *smmu);
 void arm_smmu_vmid_free(struct arm_smmu_device *smmu, u16 vmid);

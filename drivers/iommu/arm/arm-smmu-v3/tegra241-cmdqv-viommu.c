@@ -92,9 +92,9 @@ static struct tegra241_viommu *to_tegra_viommu(struct iommufd_viommu *core)
 	return container_of(core, struct tegra241_viommu, smmu.core);
 }
 
-static struct tegra241_queue *to_queue(struct iommufd_hw_queue *core)
+static struct tegra241_queue *to_queue(struct iommufd_hw_queue *core_queue)
 {
-	return &to_tegra_viommu(core->viommu)->queues[core->index];
+	return &to_tegra_viommu(core_queue->viommu)->queues[core_queue->index];
 }
 
 /* Hardware queues */
@@ -163,16 +163,16 @@ static bool tegra241_vcmdq_stop(struct tegra241_viommu *viommu,
  * re-enable, and keep the memory. The end of the vIOMMU resets the queue, when the
  * guest can no longer access it.
  */
-static int tegra241_hw_queue_abandon(struct iommufd_hw_queue *core)
+static int tegra241_hw_queue_abandon(struct iommufd_hw_queue *core_queue)
 {
-	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
-	struct tegra241_queue *queue = to_queue(core);
+	struct tegra241_viommu *viommu = to_tegra_viommu(core_queue->viommu);
+	struct tegra241_queue *queue = to_queue(core_queue);
 	unsigned long pfn;
 
-	queue->held_base = core->base;
-	queue->held_length = core->length;
-	for (pfn = PHYS_PFN(core->base);
-	     pfn <= PHYS_PFN(core->base + core->length - 1); pfn++)
+	queue->held_base = core_queue->base;
+	queue->held_length = core_queue->length;
+	for (pfn = PHYS_PFN(core_queue->base);
+	     pfn <= PHYS_PFN(core_queue->base + core_queue->length - 1); pfn++)
 		get_page(pfn_to_page(pfn));
 
 	viommu->dead = true;
@@ -183,13 +183,13 @@ static int tegra241_hw_queue_abandon(struct iommufd_hw_queue *core)
 	return 0;
 }
 
-static int tegra241_hw_queue_release(struct iommufd_hw_queue *core)
+static int tegra241_hw_queue_release(struct iommufd_hw_queue *core_queue)
 {
-	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
-	struct tegra241_vcmdq *vcmdq = &to_queue(core)->vcmdq;
+	struct tegra241_viommu *viommu = to_tegra_viommu(core_queue->viommu);
+	struct tegra241_vcmdq *vcmdq = &to_queue(core_queue)->vcmdq;
 
 	if (viommu->dead || !tegra241_vcmdq_stop(viommu, vcmdq))
-		return tegra241_hw_queue_abandon(core);
+		return tegra241_hw_queue_abandon(core_queue);
 
 	tegra241_cmdqv_flush(viommu->vintf.cmdqv);
 	tegra241_vcmdq_clear(vcmdq);
@@ -197,12 +197,12 @@ static int tegra241_hw_queue_release(struct iommufd_hw_queue *core)
 	return 0;
 }
 
-static int tegra241_hw_queue_init(struct iommufd_hw_queue *core)
+static int tegra241_hw_queue_init(struct iommufd_hw_queue *core_queue)
 {
-	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
-	struct tegra241_vcmdq *vcmdq = &to_queue(core)->vcmdq;
+	struct tegra241_viommu *viommu = to_tegra_viommu(core_queue->viommu);
+	struct tegra241_vcmdq *vcmdq = &to_queue(core_queue)->vcmdq;
 
-	if ((core->base & ~VCMDQ_ADDR) || !IS_ALIGNED(core->base, core->length))
+	if ((core_queue->base & ~VCMDQ_ADDR) || !IS_ALIGNED(core_queue->base, core_queue->length))
 		return -EINVAL;
 	if (viommu->dead)
 		return -EIO;
@@ -211,13 +211,13 @@ static int tegra241_hw_queue_init(struct iommufd_hw_queue *core)
 	tegra241_vcmdq_set_allocated(vcmdq, true);
 	if (tegra241_vcmdq_stop(viommu, vcmdq)) {
 		tegra241_vcmdq_clear(vcmdq);
-		if (tegra241_vcmdq_set_base(vcmdq, VCMDQ_BASE(core->base,
-							      core->length)))
+		if (tegra241_vcmdq_set_base(vcmdq, VCMDQ_BASE(core_queue->base,
+							      core_queue->length)))
 			return 0;
 	}
 
 	/* The guest enabled the queue */
-	tegra241_hw_queue_abandon(core);
+	tegra241_hw_queue_abandon(core_queue);
 	return -EIO;
 }
 
@@ -234,14 +234,14 @@ static int tegra241_hw_queue_init(struct iommufd_hw_queue *core)
  */
 static void tegra241_vdevice_match(struct tegra241_vdevice *vdev, bool ats)
 {
-	struct tegra241_viommu *viommu = to_tegra_viommu(vdev->smmu.core.viommu);
+	struct tegra241_viommu *viommu = to_tegra_viommu(vdev->smmu.core_vdev.viommu);
 	u32 match = 0;
 
 	lockdep_assert_held(&viommu->vintf.cmdqv->vintfs_lock);
 
 	if (ats)
 		match = FIELD_PREP(VINTF_SID_MATCH_VSID,
-				   vdev->smmu.core.virt_id) |
+				   vdev->smmu.core_vdev.virt_id) |
 			VINTF_SID_MATCH_EN;
 	writel(match, REG_VINTF(&viommu->vintf, SID_MATCH(vdev->sidx)));
 }
@@ -275,18 +275,18 @@ void tegra241_viommu_set_ats(struct arm_smmu_master *master, bool enabled)
 	mutex_unlock(&cmdqv->vintfs_lock);
 }
 
-static int tegra241_vdevice_init(struct iommufd_vdevice *core)
+static int tegra241_vdevice_init(struct iommufd_vdevice *core_vdev)
 {
 	struct tegra241_vdevice *vdev =
-		container_of(core, struct tegra241_vdevice, smmu.core);
-	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
+		container_of(core_vdev, struct tegra241_vdevice, smmu.core_vdev);
+	struct tegra241_viommu *viommu = to_tegra_viommu(core_vdev->viommu);
 	struct tegra241_cmdqv *cmdqv = viommu->vintf.cmdqv;
 	u16 sidx = 0;
 	int ret;
 
-	if (core->virt_id > FIELD_MAX(VINTF_SID_MATCH_VSID))
+	if (core_vdev->virt_id > FIELD_MAX(VINTF_SID_MATCH_VSID))
 		return -EINVAL;
-	ret = arm_smmu_viommu_vdevice_init(core);
+	ret = arm_smmu_viommu_vdevice_init(core_vdev);
 	if (ret)
 		return ret;
 	if (vdev->smmu.sid > FIELD_MAX(VINTF_SID_REPLACE_SID))
@@ -309,11 +309,11 @@ out_unlock:
 	return ret;
 }
 
-static void tegra241_vdevice_release(struct iommufd_vdevice *core)
+static void tegra241_vdevice_release(struct iommufd_vdevice *core_vdev)
 {
 	struct tegra241_vdevice *vdev =
-		container_of(core, struct tegra241_vdevice, smmu.core);
-	struct tegra241_viommu *viommu = to_tegra_viommu(core->viommu);
+		container_of(core_vdev, struct tegra241_vdevice, smmu.core_vdev);
+	struct tegra241_viommu *viommu = to_tegra_viommu(core_vdev->viommu);
 	struct tegra241_cmdqv *cmdqv = viommu->vintf.cmdqv;
 
 	mutex_lock(&cmdqv->vintfs_lock);
@@ -321,7 +321,7 @@ static void tegra241_vdevice_release(struct iommufd_vdevice *core)
 	writel(0, REG_VINTF(&viommu->vintf, SID_REPLACE(vdev->sidx)));
 	viommu->vdevs[vdev->sidx] = NULL;
 	mutex_unlock(&cmdqv->vintfs_lock);
-	arm_smmu_viommu_vdevice_release(core);
+	arm_smmu_viommu_vdevice_release(core_vdev);
 }
 
 /* Events */
@@ -569,7 +569,7 @@ static const struct iommufd_hw_queue_type tegra241_hw_queue_types[] = {
 const struct iommufd_viommu_ops tegra241_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
 	.viommu_size = IOMMUFD_EMBED_SIZE(struct tegra241_viommu, smmu.core),
-	.vdevice_size = IOMMUFD_EMBED_SIZE(struct tegra241_vdevice, smmu.core),
+	.vdevice_size = IOMMUFD_EMBED_SIZE(struct tegra241_vdevice, smmu.core_vdev),
 	.data_len = sizeof(struct iommu_viommu_tegra241_cmdqv),
 	.hw_queue_types = tegra241_hw_queue_types,
 	.veventq_types = tegra241_veventq_types,
