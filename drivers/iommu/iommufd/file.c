@@ -182,6 +182,7 @@ int iommufd_ioas_map_file(struct iommufd_ucmd *ucmd)
 	bool writable = cmd->flags & IOMMU_IOAS_MAP_WRITEABLE;
 	unsigned long iova = cmd->iova;
 	struct iommufd_ioas *ioas;
+	unsigned long unmapped;
 	unsigned int flags = 0;
 	struct file *file = NULL;
 	struct dma_buf *dmabuf;
@@ -230,6 +231,8 @@ int iommufd_ioas_map_file(struct iommufd_ucmd *ucmd)
 
 	cmd->iova = iova;
 	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
+	if (rc)
+		iopt_unmap_iova(&ioas->iopt, iova, cmd->length, &unmapped);
 out_fput:
 	if (file)
 		fput(file);

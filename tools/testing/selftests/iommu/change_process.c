@@ -497,4 +497,99 @@ TEST_F(process, race)
 	expect_child(0);
 }
 
+/*
+ * Two VMs of one user. Who opens their iommufds, with the privilege to do so,
+ * decides whether each has a limit of its own.
+ */
+FIXTURE(two_vms)
+{
+	int fd[2];
+	int file;
+	size_t size;
+	__u32 ioas[2];
+	pid_t pid[2];
+};
+
+FIXTURE_VARIANT(two_vms)
+{
+	bool mm_mode;
+};
+
+FIXTURE_VARIANT_ADD(two_vms, user_mode)
+{
+};
+
+FIXTURE_VARIANT_ADD(two_vms, mm_mode)
+{
+	.mm_mode = true,
+};
+
+FIXTURE_SETUP(two_vms)
+{
+	struct iommu_option option = {
+		.size = sizeof(option),
+		.option_id = IOMMU_OPTION_RLIMIT_MODE,
+		.op = IOMMU_OPTION_OP_SET,
+		.val64 = variant->mm_mode,
+	};
+	unsigned int i;
+
+	self->size = 16 * PAGE_SIZE;
+	self->file = memfd(0, self->size);
+	ASSERT_LE(0, self->file);
+	for (i = 0; i < 2; i++) {
+		self->fd[i] = open("/dev/iommu", O_RDWR);
+		ASSERT_LE(0, self->fd[i]);
+		ASSERT_EQ(0, iommufd_ioctl(self->fd[i], IOMMU_OPTION, &option));
+		ASSERT_EQ(0, iommufd_ioas_alloc(self->fd[i], &self->ioas[i]));
+		ASSERT_EQ(0, _test_cmd_mock_domain(self->fd[i], self->ioas[i],
+						   NULL, NULL, NULL));
+	}
+}
+
+FIXTURE_TEARDOWN(two_vms)
+{
+}
+
+TEST_F(two_vms, limits_of_one_user)
+{
+	const struct rlimit limit = { self->size, self->size };
+	unsigned int i;
+	int status, pipe_fds[2];
+
+	ASSERT_EQ(0, pipe(pipe_fds));
+	for (i = 0; i < 2; i++) {
+		int want = i && !variant->mm_mode ? -ENOMEM : 0;
+		char byte;
+
+		self->pid[i] = fork();
+		ASSERT_LE(0, self->pid[i]);
+		if (!self->pid[i]) {
+			int rc = -EIO;
+
+			if (!setrlimit(RLIMIT_MEMLOCK, &limit) &&
+			    !setresuid(2345, 2345, 2345))
+				rc = iommufd_ioas_map_file(self->fd[i],
+							   self->ioas[i],
+							   MAP_RW, self->file,
+							   0, self->size, IOVA);
+			byte = rc == want;
+			if (write(pipe_fds[1], &byte, 1) != 1)
+				_exit(1);
+			/* Its mm holds the charge until it is killed */
+			pause();
+			_exit(0);
+		}
+		ASSERT_EQ(1, read(pipe_fds[0], &byte, 1));
+		EXPECT_EQ(1, byte) {
+			TH_LOG("process %u", i);
+		}
+	}
+	for (i = 0; i < 2; i++) {
+		kill(self->pid[i], SIGKILL);
+		ASSERT_EQ(self->pid[i], waitpid(self->pid[i], &status, 0));
+		close(self->fd[i]);
+	}
+}
+
 TEST_HARNESS_MAIN
