@@ -19,6 +19,7 @@
 #include <sys/mount.h>
 
 #include "edu-test-lib.h"
+#include "../selftests/iommu/map_file_utils.h"
 
 #define EDU_BAR_SIZE		0x100000
 #define EDU_IRQ_RAISE		0x60
@@ -35,9 +36,12 @@
 
 int ioas_map(struct vm *vm, unsigned int page, unsigned int npages, uint64_t ipa)
 {
-	return iommufd_ioas_map(vm->fd, vm->ioas,
-				IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE,
-				vm_page(vm, page), npages * PAGE_SIZE, ipa);
+	if (vm->memfd >= 0)
+		return iommufd_ioas_map_file(vm->fd, vm->ioas, MAP_RW, vm->memfd,
+					     page * PAGE_SIZE,
+					     npages * PAGE_SIZE, ipa);
+	return iommufd_ioas_map(vm->fd, vm->ioas, MAP_RW, vm_page(vm, page),
+				npages * PAGE_SIZE, ipa);
 }
 
 int ioas_unmap(struct vm *vm, uint64_t ipa, uint64_t length)
@@ -492,15 +496,25 @@ int edu_irq_raise(struct edu *edu, int eventfd, bool expected)
 
 /* A VM, stage by stage */
 
-static int vm_memory(struct vm *vm)
+/* How a VM differs from the usual one */
+enum { WITH_VINTF = 1, WITH_MEMFD = 2 };
+
+static int vm_memory(struct vm *vm, unsigned int with)
 {
+	const size_t size = GUEST_PAGES * PAGE_SIZE;
 	int rc;
 
 	vm->fd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
 	if (vm->fd < 0)
 		return -errno;
-	vm->mem = mmap(NULL, GUEST_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (with & WITH_MEMFD) {
+		vm->memfd = memfd(MFD_CLOEXEC, size);
+		if (vm->memfd < 0)
+			return vm->memfd;
+	}
+	vm->mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | (vm->memfd < 0 ? MAP_ANONYMOUS : 0),
+		       vm->memfd, 0);
 	if (vm->mem == MAP_FAILED)
 		return -errno;
 	rc = iommufd_ioas_alloc(vm->fd, &vm->ioas);
@@ -537,18 +551,18 @@ static int vm_s1(struct vm *vm, struct edu *edu)
 }
 
 static int build(struct vm *vm, struct edu *edu, int nth_edu,
-		 enum vm_stage upto, bool vintf)
+		 enum vm_stage upto, unsigned int with)
 {
 	enum vm_stage stage;
 	int rc = 0;
 
 	memset(vm, 0, sizeof(*vm));
 	memset(edu, 0, sizeof(*edu));
-	edu->fd = vm->fd = -1;
+	edu->fd = vm->fd = vm->memfd = -1;
 	for (stage = 0; stage <= upto && !rc; stage++) {
 		switch (stage) {
 		case VM_MEMORY:
-			rc = vm_memory(vm);
+			rc = vm_memory(vm, with);
 			break;
 		case VM_BOUND:
 			rc = vm_bind(vm, edu, nth_edu);
@@ -558,7 +572,7 @@ static int build(struct vm *vm, struct edu *edu, int nth_edu,
 					IOMMU_HWPT_ALLOC_NEST_PARENT, &vm->s2);
 			break;
 		case VM_VIOMMU:
-			if (vintf)
+			if (with & WITH_VINTF)
 				rc = vintf_alloc(vm, edu, vm->s2, &vm->viommu,
 						 &vm->page0);
 			else
@@ -589,13 +603,19 @@ static int build(struct vm *vm, struct edu *edu, int nth_edu,
 
 int vm_build(struct vm *vm, struct edu *edu, int nth_edu, enum vm_stage upto)
 {
-	return build(vm, edu, nth_edu, upto, false);
+	return build(vm, edu, nth_edu, upto, 0);
 }
 
 int vm_build_vintf(struct vm *vm, struct edu *edu, int nth_edu,
 		   enum vm_stage upto)
 {
-	return build(vm, edu, nth_edu, upto, true);
+	return build(vm, edu, nth_edu, upto, WITH_VINTF);
+}
+
+int vm_build_memfd(struct vm *vm, struct edu *edu, int nth_edu,
+		   enum vm_stage upto)
+{
+	return build(vm, edu, nth_edu, upto, WITH_MEMFD);
 }
 
 void vm_close(struct vm *vm, struct edu *edu)
@@ -604,6 +624,9 @@ void vm_close(struct vm *vm, struct edu *edu)
 	if (vm->fd >= 0)
 		close(vm->fd);
 	vm->fd = -1;
+	if (vm->memfd >= 0)
+		close(vm->memfd);
+	vm->memfd = -1;
 	munmap(vm->mem, GUEST_PAGES * PAGE_SIZE);
 }
 

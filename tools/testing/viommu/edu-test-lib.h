@@ -101,6 +101,7 @@ struct s1 {
 struct vm {
 	int fd;			/* the iommufd */
 	uint8_t *mem;		/* GUEST_PAGES at GUEST_IPA */
+	int memfd;		/* the file of mem, -1 for anonymous memory */
 	unsigned int tables;	/* pages of page tables in use */
 	unsigned int cds;	/* context descriptors in use */
 	uint32_t ioas;
@@ -143,6 +144,9 @@ enum vm_stage {
 int vm_build(struct vm *vm, struct edu *edu, int nth_edu, enum vm_stage upto);
 /* The same with a vIOMMU of the type of Tegra241 CMDQ-V */
 int vm_build_vintf(struct vm *vm, struct edu *edu, int nth_edu,
+		   enum vm_stage upto);
+/* The same with memory from a file, as far as ioas_map() maps it */
+int vm_build_memfd(struct vm *vm, struct edu *edu, int nth_edu,
 		   enum vm_stage upto);
 void vm_close(struct vm *vm, struct edu *edu);
 void *vm_page(struct vm *vm, unsigned int page);
