@@ -9,6 +9,7 @@ help:
 	@echo '                           LINUX_SOURCE=tarball  another base; FORCE=1  discard edits of the tree'
 	@echo 'make image               the board kernel'
 	@echo '                           CONFIG=file  another configuration; ARCH=arm64|x86_64'
+	@echo '                           PAGES=16K|64K  the page size of an arm64 kernel; also for make run and check'
 	@echo 'make fold                copy edits made in build/linux back into the project'
 	@echo '                           STEP=name.patch  the step that base-file edits belong to'
 	@echo 'make series              the three series as mails: build/series, checked with git am'

@@ -30,6 +30,7 @@
  * maps, is below 256 MiB and around the window of the MSI doorbell. What stage 1
  * maps is outside of guest memory, which ends at 48 MiB with the largest pages.
  */
+#define DEVICE_END		0x10000000UL
 #define GUEST_IPA		0x01000000UL
 #define GUEST_PAGES		512
 #define GUEST_DATA		128

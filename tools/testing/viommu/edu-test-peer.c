@@ -22,7 +22,7 @@
 #include "edu-test-fixtures.h"
 #include "../selftests/iommu/map_file_utils.h"
 
-#define BAR_IPA		0x03000000UL
+#define BAR_IPA		0x03800000UL
 #define BAR_SIZE	0x100000UL
 #define LIVENESS	4
 #define PEER_IOVA	(IOVA + 16 * PAGE_SIZE)
@@ -271,7 +271,7 @@ TEST_F(peer, closed)
 TEST_F(peer, ranges)
 {
 	const struct vfio_region_dma_range ranges[] = {
-		{ .offset = 16 * PAGE_SIZE, .length = 2 * PAGE_SIZE },
+		{ .offset = 8 * PAGE_SIZE, .length = 2 * PAGE_SIZE },
 		{ .offset = 0, .length = PAGE_SIZE },
 		{ .offset = BAR_SIZE - PAGE_SIZE, .length = PAGE_SIZE },
 	};
