@@ -24,6 +24,7 @@
 #include <linux/iommufd.h>
 #include <linux/memfd.h>
 #include <linux/mm.h>
+#include <linux/pagevec.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 
@@ -123,7 +124,8 @@ int iopt_pages_pin_file(struct iopt_pages *pages, unsigned long start_index,
 	unsigned long first = (uintptr_t)pages->uptr / PAGE_SIZE;
 	unsigned long npages = last_index - start_index + 1;
 	unsigned long total = 0;
-	struct folio *folios[16];
+	/* memfd_pin_folios() looks that many up at once */
+	struct folio *folios[PAGEVEC_SIZE];
 	pgoff_t offset;
 	long nfolios;
 	int rc, i;
