@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
+#include <linux/vfio.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 
 #include "kselftest_harness.h"
 #include "edu-test-lib.h"
+#include "../selftests/iommu/map_file_utils.h"
 
 enum { PLAIN, FIRST, SECOND, ALIASED };
 
@@ -242,6 +244,40 @@ TEST_F_TIMEOUT(bridge, remove_aliased, 480)
 	}
 	EXPECT_EQ(0, close(queue));
 	EXPECT_LANDS(0, PAGE_A, IOVA);
+}
+
+/* A reset of a device takes its BAR from the others, and gives it back */
+TEST_F_TIMEOUT(bridge, reset_of_a_peer, 240)
+{
+	const struct vfio_region_dma_range all = { .length = 0x100000 };
+	const uint64_t bar_ipa = 0x03000000, liveness = 4;
+	struct edu *edu = &self->edu[0], *peer = &self->edu[1];
+	volatile uint32_t *reg;
+	int bar, i;
+
+	if (edu_count() <= ALIASED)
+		SKIP(return, "no device alone behind its bridge");
+	ASSERT_EQ(0, vm_build(&self->vm, edu, PLAIN, VM_BYPASS));
+	ASSERT_EQ(0, edu_open(peer, ALIASED));
+	ASSERT_EQ(0, edu_bind(peer, self->vm.fd));
+	reg = (void *)(peer->bar + liveness);
+	bar = edu_export_bar(peer, 0, O_RDWR, &all, 1);
+	ASSERT_LE(0, bar);
+	ASSERT_EQ(0, iommufd_ioas_map_file(self->vm.fd, self->vm.ioas, MAP_RW,
+					   bar, 0, all.length, bar_ipa));
+	ASSERT_EQ(0, trace_start());
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, edu_dma(edu, true, bar_ipa + liveness, 4));
+		EXPECT_EQ(~(uint32_t)edu->token, *reg);
+		ASSERT_EQ(0, xioctl(peer->fd, VFIO_DEVICE_RESET, NULL));
+		EXPECT_EQ(i + 1, traced("unmap", ".*iova=0x0*3000000 .*"));
+		EXPECT_EQ(i + 1, traced("map", ".*iova=0x0*3000000 .*"));
+		*reg = 0;
+	}
+	ASSERT_EQ(0, edu_dma(edu, true, bar_ipa + liveness, 4));
+	EXPECT_EQ(~(uint32_t)edu->token, *reg);
+	ASSERT_EQ(0, trace_stop());
+	close(bar);
 }
 
 TEST_HARNESS_MAIN

@@ -373,6 +373,45 @@ int edu_enable(struct edu *edu)
 	return edu_dma_wait(edu);
 }
 
+int edu_export_bar(struct edu *edu, unsigned int index, __u32 flags,
+		      const struct vfio_region_dma_range *ranges, __u32 num)
+{
+	union {
+		struct vfio_device_feature feature;
+		__u8 bytes[sizeof(struct vfio_device_feature) +
+			   sizeof(struct vfio_device_feature_dma_buf) +
+			   65 * sizeof(*ranges)];
+	} call = {};
+	struct vfio_device_feature_dma_buf *get = (void *)call.feature.data;
+	int rc;
+
+	call.feature.argsz = sizeof(call.feature) + sizeof(*get) +
+			     num * sizeof(*ranges);
+	call.feature.flags = VFIO_DEVICE_FEATURE_GET |
+			     VFIO_DEVICE_FEATURE_DMA_BUF;
+	get->region_index = index;
+	get->open_flags = flags;
+	get->nr_ranges = num;
+	memcpy(get->dma_ranges, ranges, num * sizeof(*ranges));
+	rc = ioctl(edu->fd, VFIO_DEVICE_FEATURE, &call);
+	return rc < 0 ? -errno : rc;
+}
+
+int edu_memory_decode(struct edu *edu, bool on)
+{
+	struct vfio_region_info config = {
+		.argsz = sizeof(config),
+		.index = VFIO_PCI_CONFIG_REGION_INDEX,
+	};
+	uint16_t command = PCI_COMMAND_MASTER | (on ? PCI_COMMAND_MEMORY : 0);
+	int rc = xioctl(edu->fd, VFIO_DEVICE_GET_REGION_INFO, &config);
+
+	if (rc)
+		return rc;
+	return pwrite(edu->fd, &command, sizeof(command),
+		      config.offset + PCI_COMMAND) == sizeof(command) ? 0 : -EIO;
+}
+
 /* Unmap first: the mapping keeps the device open */
 void edu_close(struct edu *edu)
 {
@@ -709,6 +748,8 @@ static int trace_enable(const char *on)
 {
 	int rc = write_file(TRACEFS "events/iommufd_viommu/enable", on);
 
+	rc = rc ? rc : write_file(TRACEFS "events/iommu/map/enable", on);
+	rc = rc ? rc : write_file(TRACEFS "events/iommu/unmap/enable", on);
 	return rc ? rc : write_file(TRACEFS "events/arm_smmu_v3_viommu/enable", on);
 }
 

@@ -165,6 +165,12 @@ int edu_bind(struct edu *edu, int iommufd);
 /* The part of edu_bind() that does not need an iommufd */
 int edu_enable(struct edu *edu);
 void edu_close(struct edu *edu);
+/* A dma-buf of these ranges of a BAR: its file descriptor, or a negative errno */
+struct vfio_region_dma_range;
+int edu_export_bar(struct edu *edu, unsigned int bar, uint32_t open_flags,
+		   const struct vfio_region_dma_range *ranges, uint32_t num);
+/* Let the device answer at the addresses of its BARs, or not */
+int edu_memory_decode(struct edu *edu, bool on);
 /* The nth device's requester ID, and whether two share an SMMU or a group */
 int edu_rid(int nth);
 bool edu_same_smmu(int nth, int other);

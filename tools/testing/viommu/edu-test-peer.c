@@ -8,7 +8,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <pthread.h>
 #include <signal.h>
@@ -36,55 +35,11 @@ FIXTURE(peer)
 	int kmsg;
 };
 
-/* @num ranges in @ranges, or all of the BAR. A file descriptor or -errno. */
-static int export_bar(struct edu *edu, unsigned int index, __u32 flags,
-		      const struct vfio_region_dma_range *ranges, __u32 num)
-{
-	union {
-		struct vfio_device_feature feature;
-		__u8 bytes[sizeof(struct vfio_device_feature) +
-			   sizeof(struct vfio_device_feature_dma_buf) +
-			   65 * sizeof(*ranges)];
-	} call = {};
-	struct vfio_device_feature_dma_buf *get = (void *)call.feature.data;
-	int rc;
-
-	call.feature.argsz = sizeof(call.feature) + sizeof(*get) +
-			     num * sizeof(*ranges);
-	call.feature.flags = VFIO_DEVICE_FEATURE_GET |
-			     VFIO_DEVICE_FEATURE_DMA_BUF;
-	get->region_index = index;
-	get->open_flags = flags;
-	get->nr_ranges = num;
-	memcpy(get->dma_ranges, ranges, num * sizeof(*ranges));
-	rc = ioctl(edu->fd, VFIO_DEVICE_FEATURE, &call);
-	return rc < 0 ? -errno : rc;
-}
-
 static int export_all(struct edu *edu)
 {
 	const struct vfio_region_dma_range all = { .length = BAR_SIZE };
 
-	return export_bar(edu, 0, O_RDWR | O_CLOEXEC, &all, 1);
-}
-
-static int set_command(struct edu *edu, uint16_t command)
-{
-	struct vfio_region_info config = {
-		.argsz = sizeof(config),
-		.index = VFIO_PCI_CONFIG_REGION_INDEX,
-	};
-	int rc = xioctl(edu->fd, VFIO_DEVICE_GET_REGION_INFO, &config);
-
-	if (rc)
-		return rc;
-	return pwrite(edu->fd, &command, sizeof(command),
-		      config.offset + PCI_COMMAND) == sizeof(command) ? 0 : -errno;
-}
-
-static int memory_decode(struct edu *edu, bool on)
-{
-	return set_command(edu, PCI_COMMAND_MASTER | (on ? PCI_COMMAND_MEMORY : 0));
+	return edu_export_bar(edu, 0, O_RDWR | O_CLOEXEC, &all, 1);
 }
 
 /* Whether a DMA write to the address of the register arrives */
@@ -164,15 +119,15 @@ TEST_F_TIMEOUT(peer, memory_decode, 240)
 
 	for (i = 0; i < 3; i++) {
 		ASSERT_EQ(1, reaches(self, PEER_IOVA));
-		ASSERT_EQ(0, memory_decode(&self->peer, false));
+		ASSERT_EQ(0, edu_memory_decode(&self->peer, false));
 		ASSERT_EQ(0, edu_dma(&self->edu, true, PEER_IOVA + LIVENESS, 4));
-		ASSERT_EQ(0, memory_decode(&self->peer, true));
+		ASSERT_EQ(0, edu_memory_decode(&self->peer, true));
 		/* Nothing has arrived meanwhile */
 		EXPECT_EQ(~0U ^ (uint32_t)self->edu.token,
 			  *(volatile uint32_t *)(self->peer.bar + LIVENESS));
 	}
 	/* What is mapped, copied or attached meanwhile appears later */
-	ASSERT_EQ(0, memory_decode(&self->peer, false));
+	ASSERT_EQ(0, edu_memory_decode(&self->peer, false));
 	ASSERT_EQ(0, ioas_unmap(&self->vm, BAR_IPA, BAR_SIZE));
 	ASSERT_EQ(0, iommufd_ioas_map_file(self->vm.fd, self->vm.ioas, MAP_RW,
 					   self->bar, 0, BAR_SIZE, BAR_IPA));
@@ -181,15 +136,15 @@ TEST_F_TIMEOUT(peer, memory_decode, 240)
 				       self->vm.ioas, BAR_IPA, BAR_SIZE,
 				       MAP_RW));
 	ASSERT_EQ(0, hwpt_alloc(&self->vm, &self->edu, other, 0, &id));
-	ASSERT_EQ(0, memory_decode(&self->peer, true));
+	ASSERT_EQ(0, edu_memory_decode(&self->peer, true));
 	EXPECT_EQ(1, reaches(self, PEER_IOVA));
 	ASSERT_EQ(0, edu_attach(&self->edu, id));
 	EXPECT_EQ(1, reaches(self, BAR_IPA));
-	ASSERT_EQ(0, memory_decode(&self->peer, false));
+	ASSERT_EQ(0, edu_memory_decode(&self->peer, false));
 	ASSERT_EQ(0, edu_attach(&self->edu, self->vm.s1_hwpt));
 	ASSERT_EQ(0, destroy(&self->vm, id));
 	ASSERT_EQ(0, destroy(&self->vm, other));
-	ASSERT_EQ(0, memory_decode(&self->peer, true));
+	ASSERT_EQ(0, edu_memory_decode(&self->peer, true));
 	EXPECT_EQ(1, reaches(self, PEER_IOVA));
 }
 
@@ -205,9 +160,9 @@ static void *toggle(void *arg)
 	struct toggler *t = arg;
 
 	while (!atomic_load(&t->stop) && !atomic_load(&t->rc)) {
-		atomic_store(&t->rc, memory_decode(t->peer, false));
+		atomic_store(&t->rc, edu_memory_decode(t->peer, false));
 		if (!atomic_load(&t->rc))
-			atomic_store(&t->rc, memory_decode(t->peer, true));
+			atomic_store(&t->rc, edu_memory_decode(t->peer, true));
 		atomic_fetch_add(&t->rounds, 1);
 	}
 	return NULL;
@@ -254,8 +209,8 @@ TEST_F(peer, closed)
 	ASSERT_EQ(0, iommufd_ioas_map_file(self->vm.fd, self->vm.ioas, MAP_RW,
 					   self->bar, 0, BAR_SIZE, BAR_IPA));
 	EXPECT_EQ(0, reaches(self, PEER_IOVA));
-	ASSERT_EQ(0, memory_decode(&self->peer, false));
-	ASSERT_EQ(0, memory_decode(&self->peer, true));
+	ASSERT_EQ(0, edu_memory_decode(&self->peer, false));
+	ASSERT_EQ(0, edu_memory_decode(&self->peer, true));
 	EXPECT_EQ(0, reaches(self, PEER_IOVA));
 	/* A new one works */
 	ASSERT_EQ(0, ioas_unmap(&self->vm, BAR_IPA, BAR_SIZE));
@@ -275,7 +230,7 @@ TEST_F(peer, ranges)
 		{ .offset = 0, .length = PAGE_SIZE },
 		{ .offset = BAR_SIZE - PAGE_SIZE, .length = PAGE_SIZE },
 	};
-	int fd = export_bar(&self->peer, 0, O_RDWR, ranges, 3);
+	int fd = edu_export_bar(&self->peer, 0, O_RDWR, ranges, 3);
 
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, ioas_unmap(&self->vm, BAR_IPA, BAR_SIZE));
@@ -303,7 +258,7 @@ TEST_F(peer, refusals)
 	struct vfio_region_dma_range bad[65] = {};
 	int fd;
 
-	fd = export_bar(&self->peer, 0, O_RDONLY, &all, 1);
+	fd = edu_export_bar(&self->peer, 0, O_RDONLY, &all, 1);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(-EACCES,
 		  iommufd_ioas_map_file(self->vm.fd, self->vm.ioas, MAP_RW, fd,
@@ -316,7 +271,7 @@ TEST_F(peer, refusals)
 	close(fd);
 
 #define REFUSED(_err, _index, _flags, _num) \
-	EXPECT_EQ(-(_err), export_bar(&self->peer, _index, _flags, bad, _num))
+	EXPECT_EQ(-(_err), edu_export_bar(&self->peer, _index, _flags, bad, _num))
 	bad[0] = all;
 	REFUSED(EINVAL, 1, O_RDWR, 1);
 	REFUSED(EINVAL, VFIO_PCI_ROM_REGION_INDEX, O_RDWR, 1);
