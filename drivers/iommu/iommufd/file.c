@@ -15,7 +15,8 @@
  * Nobody keeps the file from being truncated. Pinned pages stay what they are,
  * and are freed after the unmap. Pages past the end cannot be pinned.
  *
- * iopt_pages::mutex is held while pages are pinned.
+ * iopt_pages::mutex is held while pages are pinned, and the lock of the inode
+ * nests in it.
  */
 #include <linux/dma-buf.h>
 #include <linux/fcntl.h>
@@ -34,9 +35,9 @@ static unsigned int file_seals(struct file *file)
 {
 #ifdef CONFIG_HUGETLBFS
 	if (is_file_hugepages(file))
-		return HUGETLBFS_I(file_inode(file))->seals;
+		return HUGETLBFS_I(file->f_mapping->host)->seals;
 #endif
-	return SHMEM_I(file_inode(file))->seals;
+	return SHMEM_I(file->f_mapping->host)->seals;
 }
 
 /* As mmap() of a shared mapping checks it */
@@ -115,7 +116,7 @@ void iopt_pages_put_file(struct iopt_pages *pages)
  * charges nobody.
  *
  * Return: the number of runs, at least 1, or a negative error: -EINVAL if the
- * file is too short by now, -ENOMEM, -EINTR.
+ * file is too short by now, -EHWPOISON, -ENOMEM, -EINTR.
  */
 int iopt_pages_pin_file(struct iopt_pages *pages, unsigned long start_index,
 			unsigned long last_index, struct iopt_run *runs,
@@ -123,9 +124,10 @@ int iopt_pages_pin_file(struct iopt_pages *pages, unsigned long start_index,
 {
 	unsigned long first = (uintptr_t)pages->uptr / PAGE_SIZE;
 	unsigned long npages = last_index - start_index + 1;
-	unsigned long total = 0;
+	struct inode *inode = file_inode(pages->file);
 	/* memfd_pin_folios() looks that many up at once */
 	struct folio *folios[PAGEVEC_SIZE];
+	unsigned long total;
 	pgoff_t offset;
 	long nfolios;
 	int rc, i;
@@ -137,7 +139,13 @@ int iopt_pages_pin_file(struct iopt_pages *pages, unsigned long start_index,
 	if (iommufd_should_fail())
 		return -EFAULT;
 
-	/* The first byte of the last page, as that one may be cut short */
+again:
+	total = 0;
+	/*
+	 * Truncation and hole punching drop reservations of huge pages, so keep
+	 * them away. The last page may be cut short: name its first byte.
+	 */
+	inode_lock_shared(inode);
 	nfolios = memfd_pin_folios(pages->file,
 				   (loff_t)(first + start_index) * PAGE_SIZE,
 				   (loff_t)(first + last_index) * PAGE_SIZE,
@@ -145,6 +153,7 @@ int iopt_pages_pin_file(struct iopt_pages *pages, unsigned long start_index,
 				   min_t(unsigned int, max_runs,
 					 ARRAY_SIZE(folios)),
 				   &offset);
+	inode_unlock_shared(inode);
 	if (nfolios < 0)
 		return nfolios;
 	if (!nfolios)
@@ -152,6 +161,14 @@ int iopt_pages_pin_file(struct iopt_pages *pages, unsigned long start_index,
 
 	for (i = 0; i != nfolios; i++) {
 		unsigned long skip = i ? 0 : offset / PAGE_SIZE;
+
+		/* It skips a folio that reclaim is just moving to swap */
+		rc = -EAGAIN;
+		if (folios[i]->index + skip != first + start_index + total)
+			goto err_unpin;
+		rc = -EHWPOISON;
+		if (folio_contain_hwpoisoned_page(folios[i]))
+			goto err_unpin;
 
 		runs[i].pfn = folio_pfn(folios[i]) + skip;
 		runs[i].npages = min(folio_nr_pages(folios[i]) - skip,
@@ -171,7 +188,10 @@ err_unpin:
 	while (i--)
 		unpin_user_page_range_dirty_lock(pfn_to_page(runs[i].pfn),
 						 runs[i].npages, false);
-	return rc;
+	cond_resched();
+	if (rc == -EAGAIN && !fatal_signal_pending(current))
+		goto again;
+	return rc == -EAGAIN ? -EINTR : rc;
 }
 
 /**
@@ -197,7 +217,7 @@ int iommufd_ioas_map_file(struct iommufd_ucmd *ucmd)
 		return -EOPNOTSUPP;
 	if (cmd->iova >= ULONG_MAX || cmd->length >= ULONG_MAX ||
 	    check_add_overflow(cmd->start, cmd->length, &end) ||
-	    end > MAX_LFS_FILESIZE)
+	    end > min_t(u64, MAX_LFS_FILESIZE, ULONG_MAX))
 		return -EOVERFLOW;
 	if (!(cmd->flags &
 	      (IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE)))

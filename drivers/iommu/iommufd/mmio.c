@@ -125,6 +125,7 @@ static int mmio_map(struct mmio_map *map)
 			iommu_map(map->domain, map->iova + done,
 				  buf->ranges[i].start + skip, length,
 				  map->prot, GFP_KERNEL_ACCOUNT);
+		cond_resched();
 		if (rc) {
 			if (done)
 				iommu_unmap(map->domain, map->iova, done);
@@ -346,21 +347,20 @@ EXPORT_SYMBOL_NS_GPL(iommufd_mmio_alloc, IOMMUFD);
  *
  * After a return with @enabled false no DMA reaches the device through a
  * mapping. With true the mappings come back. One for which there is no memory
- * for page tables stays away until the next time, with a message.
+ * for page tables stays away until the next such call, with a message.
  */
 void iommufd_mmio_set_enabled(struct iommufd_mmio *mmio, bool enabled)
 {
 	struct mmio_map *map;
 
 	mutex_lock(&mmio->lock);
-	if (mmio->enabled != enabled && !mmio->closed) {
-		mmio->enabled = enabled;
-		list_for_each_entry(map, &mmio->maps, of_mmio) {
-			if (!enabled)
-				mmio_unmap(map);
-			else if (mmio_map(map))
-				pr_warn_ratelimited("no memory to map a BAR again\n");
-		}
+	mmio->enabled = enabled && !mmio->closed;
+	list_for_each_entry(map, &mmio->maps, of_mmio) {
+		if (!mmio->enabled)
+			mmio_unmap(map);
+		else if (!map->mapped && mmio_map(map))
+			pr_warn_ratelimited("no memory to map a BAR again\n");
+		cond_resched();
 	}
 	mutex_unlock(&mmio->lock);
 }

@@ -2,22 +2,35 @@
 /*
  * VFIO_DEVICE_FEATURE_DMA_BUF: BARs that user space maps into an IOAS
  *
- * vfio_pci_core_device::mmio is the object of iommufd that has the mappings of
- * this device, from the first export until the device is closed. memory_lock
- * guards the pointer, and nests outside of all locks of iommufd_mmio.
+ * A device has an object of iommufd for all its mappings, from the first export
+ * until it is closed. vfio_pci_mmios finds it: it is not a member of struct
+ * vfio_pci_core_device, because that is a part of the ABI for variant drivers.
+ * memory_lock guards it, and nests outside of all locks of iommufd_mmio.
  *
  * The mappings are there while user space could access the BARs itself. They go
  * where its own mappings are zapped, and come back where memory_lock is dropped
  * with memory enabled.
  */
 #include <linux/iommufd_mmio.h>
+#include <linux/module.h>
 #include <linux/overflow.h>
 #include <linux/vfio_pci_core.h>
+#include <linux/xarray.h>
 
 #include "vfio_pci_priv.h"
 
 /* Ranges of one dma-buf */
 #define MAX_RANGES 64
+
+/* struct iommufd_mmio by the address of the device */
+static DEFINE_XARRAY(vfio_pci_mmios);
+
+static struct iommufd_mmio *mmio_of(struct vfio_pci_core_device *vdev)
+{
+	lockdep_assert_held_write(&vdev->memory_lock);
+
+	return xa_load(&vfio_pci_mmios, (uintptr_t)vdev);
+}
 
 static bool memory_accessible(struct vfio_pci_core_device *vdev)
 {
@@ -30,10 +43,10 @@ static bool memory_accessible(struct vfio_pci_core_device *vdev)
  */
 void vfio_pci_mmio_zap(struct vfio_pci_core_device *vdev)
 {
-	lockdep_assert_held_write(&vdev->memory_lock);
+	struct iommufd_mmio *mmio = mmio_of(vdev);
 
-	if (vdev->mmio)
-		iommufd_mmio_set_enabled(vdev->mmio, false);
+	if (mmio)
+		iommufd_mmio_set_enabled(mmio, false);
 }
 
 /**
@@ -43,10 +56,10 @@ void vfio_pci_mmio_zap(struct vfio_pci_core_device *vdev)
  */
 void vfio_pci_mmio_update(struct vfio_pci_core_device *vdev)
 {
-	lockdep_assert_held_write(&vdev->memory_lock);
+	struct iommufd_mmio *mmio = mmio_of(vdev);
 
-	if (vdev->mmio)
-		iommufd_mmio_set_enabled(vdev->mmio, memory_accessible(vdev));
+	if (mmio)
+		iommufd_mmio_set_enabled(mmio, memory_accessible(vdev));
 }
 
 /**
@@ -55,10 +68,12 @@ void vfio_pci_mmio_update(struct vfio_pci_core_device *vdev)
  */
 void vfio_pci_mmio_close(struct vfio_pci_core_device *vdev)
 {
+	struct iommufd_mmio *mmio;
+
 	down_write(&vdev->memory_lock);
-	if (vdev->mmio)
-		iommufd_mmio_close(vdev->mmio);
-	vdev->mmio = NULL;
+	mmio = xa_erase(&vfio_pci_mmios, (uintptr_t)vdev);
+	if (mmio)
+		iommufd_mmio_close(mmio);
 	up_write(&vdev->memory_lock);
 }
 
@@ -104,8 +119,12 @@ int vfio_pci_core_feature_dma_buf(struct vfio_device *device, u32 flags,
 		container_of(device, struct vfio_pci_core_device, vdev);
 	struct vfio_device_feature_dma_buf get;
 	struct iommufd_mmio_range *ranges;
+	struct iommufd_mmio *mmio;
 	int rc;
 
+	/* With an mmap() of its own a driver shows other BARs than there are */
+	if (device->ops->mmap != vfio_pci_core_mmap)
+		return -ENOTTY;
 	rc = vfio_check_feature(flags, argsz, VFIO_DEVICE_FEATURE_GET,
 				sizeof(get));
 	if (rc != 1)
@@ -136,19 +155,26 @@ int vfio_pci_core_feature_dma_buf(struct vfio_device *device, u32 flags,
 		goto out_free;
 
 	down_write(&vdev->memory_lock);
-	if (!vdev->mmio) {
-		struct iommufd_mmio *mmio =
-			iommufd_mmio_alloc(memory_accessible(vdev));
-
-		rc = PTR_ERR_OR_ZERO(mmio);
-		if (!rc)
-			vdev->mmio = mmio;
+	mmio = mmio_of(vdev);
+	if (!mmio) {
+		mmio = iommufd_mmio_alloc(memory_accessible(vdev));
+		if (IS_ERR(mmio)) {
+			rc = PTR_ERR(mmio);
+			goto out_unlock;
+		}
+		rc = xa_err(xa_store(&vfio_pci_mmios, (uintptr_t)vdev, mmio,
+				     GFP_KERNEL_ACCOUNT));
+		if (rc) {
+			iommufd_mmio_close(mmio);
+			goto out_unlock;
+		}
 	}
-	if (!rc)
-		rc = iommufd_mmio_export(vdev->mmio, ranges, get.nr_ranges,
-					 get.open_flags);
+	rc = iommufd_mmio_export(mmio, ranges, get.nr_ranges, get.open_flags);
+out_unlock:
 	up_write(&vdev->memory_lock);
 out_free:
 	kfree(ranges);
 	return rc;
 }
+
+MODULE_IMPORT_NS(IOMMUFD);

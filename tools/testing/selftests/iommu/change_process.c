@@ -4,13 +4,12 @@
  * files, as in a live update of a VMM
  *
  * The processes are the test and a child that it forks before it opens
- * anything. The child gets the files through a socket and does what it is told.
+ * anything. The child takes the files from it and does what it is told.
  */
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "iommufd_utils.h"
@@ -52,7 +51,8 @@ FIXTURE(process)
 	__u32 ioas;
 	__u32 stdev;
 	__u32 hwpt;
-	int child;
+	int to_child;
+	int from_child;
 	pid_t pid;
 };
 
@@ -70,42 +70,6 @@ FIXTURE_VARIANT_ADD(process, mm_mode)
 {
 	.mm_mode = true,
 };
-
-static int send_files(int sock, const int *fds)
-{
-	char space[CMSG_SPACE(2 * sizeof(int))] = {};
-	struct iovec iov = { .iov_base = "", .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(2 * sizeof(int));
-	memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
-	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
-}
-
-static int receive_files(int sock, int *fds)
-{
-	char byte, space[CMSG_SPACE(2 * sizeof(int))] = {};
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space),
-	};
-
-	if (recvmsg(sock, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
-		return -EIO;
-	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&msg)), 2 * sizeof(int));
-	return 0;
-}
 
 static long obey(int *fds, const struct message *m)
 {
@@ -141,18 +105,25 @@ static long obey(int *fds, const struct message *m)
 	return -ENOSYS;
 }
 
-static void __attribute__((noreturn)) child_main(int sock)
+/* Take files from the parent, then do what it says */
+static void __attribute__((noreturn)) child_main(int in, int out)
 {
+	int parent = syscall(SYS_pidfd_open, getppid(), 0);
 	struct message m;
-	int fds[2];
+	int fds[2], i;
 	long rc;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (receive_files(sock, fds))
+	if (read(in, fds, sizeof(fds)) != sizeof(fds))
 		_exit(1);
-	while (read(sock, &m, sizeof(m)) == sizeof(m)) {
+	for (i = 0; i < 2; i++) {
+		fds[i] = syscall(SYS_pidfd_getfd, parent, fds[i], 0);
+		if (fds[i] < 0)
+			_exit(1);
+	}
+	while (read(in, &m, sizeof(m)) == sizeof(m)) {
 		rc = obey(fds, &m);
-		if (write(sock, &rc, sizeof(rc)) != sizeof(rc))
+		if (write(out, &rc, sizeof(rc)) != sizeof(rc))
 			break;
 	}
 	_exit(0);
@@ -163,8 +134,8 @@ static long tell(FIXTURE_DATA(process) *self, enum order order, long arg)
 	struct message m = { .order = order, .ioas = self->ioas, .arg = arg };
 	long rc;
 
-	if (write(self->child, &m, sizeof(m)) != sizeof(m) ||
-	    read(self->child, &rc, sizeof(rc)) != sizeof(rc))
+	if (write(self->to_child, &m, sizeof(m)) != sizeof(m) ||
+	    read(self->from_child, &rc, sizeof(rc)) != sizeof(rc))
 		return -EPIPE;
 	return rc;
 }
@@ -178,26 +149,31 @@ FIXTURE_SETUP(process)
 		.op = IOMMU_OPTION_OP_SET,
 		.val64 = variant->mm_mode,
 	};
-	int sv[2];
+	int to[2], from[2];
 
 	self->size = 64 * PAGE_SIZE;
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv));
+	ASSERT_EQ(0, pipe(to));
+	ASSERT_EQ(0, pipe(from));
 	self->pid = fork();
 	ASSERT_LE(0, self->pid);
 	if (!self->pid) {
-		close(sv[0]);
-		child_main(sv[1]);
+		close(to[1]);
+		close(from[0]);
+		child_main(to[0], from[1]);
 	}
-	close(sv[1]);
-	self->child = sv[0];
+	close(to[0]);
+	close(from[1]);
+	self->to_child = to[1];
+	self->from_child = from[0];
 
 	self->file = memfd(0, self->size);
 	ASSERT_LE(0, self->file);
 	self->fd = open("/dev/iommu", O_RDWR);
 	ASSERT_LE(0, self->fd);
 	ASSERT_EQ(0, iommufd_ioctl(self->fd, IOMMU_OPTION, &option));
-	ASSERT_EQ(0, send_files(self->child,
-				(int[]){ self->fd, self->file }));
+	ASSERT_EQ(sizeof(int[2]), write(self->to_child,
+					(int[]){ self->fd, self->file },
+					sizeof(int[2])));
 	ASSERT_EQ(0, iommufd_ioas_alloc(self->fd, &self->ioas));
 	test_cmd_mock_domain(self->ioas, &self->stdev, &self->hwpt, NULL);
 	ASSERT_EQ(0, tell(self, SET_LIMIT, RLIM_INFINITY));
@@ -214,7 +190,8 @@ FIXTURE_TEARDOWN(process)
 	if (self->fd >= 0)
 		close(self->fd);
 	close(self->file);
-	close(self->child);
+	close(self->to_child);
+	close(self->from_child);
 	EXPECT_EQ(self->pid, waitpid(self->pid, &status, 0));
 	EXPECT_EQ(0, status);
 	EXPECT_EQ(0, number_in(STATUS, "VmPin"));
@@ -321,7 +298,8 @@ TEST_F(process, other_memory)
 	EXPECT_EQ(-EINVAL, tell(self, CHANGE, 0));
 	EXPECT_EQ(-EINVAL, iommufd_ioas_change_process(self->fd));
 	expect_here(kb);
-	expect_child(PAGE_SIZE / 1024);
+	/* Mapped with CAP_IPC_LOCK: no limit, so only counted */
+	EXPECT_EQ(PAGE_SIZE / 1024, tell(self, PINNED_KB, 0));
 	ASSERT_EQ(0, iommufd_ioas_unmap(self->fd, self->ioas, IOVA + (1 << 30),
 					PAGE_SIZE));
 	ASSERT_EQ(0, iommufd_ioas_map(self->fd, other, MAP_RW,
@@ -389,6 +367,27 @@ TEST_F(process, charged_process_is_gone)
 	kill(self->pid, SIGKILL);
 	ASSERT_EQ(self->pid, waitpid(self->pid, NULL, 0));
 	ASSERT_EQ(0, iommufd_ioas_change_process(self->fd));
+	expect_here(self->size / 1024);
+	EXPECT_EQ(0, iommufd_ioas_unmap(self->fd, self->ioas, IOVA,
+					self->size));
+	expect_here(0);
+	/* For the teardown */
+	self->pid = fork();
+	if (!self->pid)
+		_exit(0);
+}
+
+/* What was unpinned after its death is charged to nobody */
+TEST_F(process, unpinned_after_death)
+{
+	ASSERT_EQ(0, tell(self, CHANGE, 0));
+	ASSERT_EQ(0, tell(self, CLOSE, 0));
+	kill(self->pid, SIGKILL);
+	ASSERT_EQ(self->pid, waitpid(self->pid, NULL, 0));
+	test_ioctl_destroy(self->stdev);
+	ASSERT_EQ(0, iommufd_ioas_change_process(self->fd));
+	expect_here(0);
+	test_cmd_mock_domain(self->ioas, &self->stdev, &self->hwpt, NULL);
 	expect_here(self->size / 1024);
 	EXPECT_EQ(0, iommufd_ioas_unmap(self->fd, self->ioas, IOVA,
 					self->size));

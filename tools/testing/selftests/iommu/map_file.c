@@ -5,13 +5,16 @@
  * Each kind of file is tested with a domain, which pins all pages at once, and
  * without, where only accesses of the kernel pin some.
  */
+#include <linux/falloc.h>
 #include <linux/memfd.h>
+#include <pthread.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "iommufd_utils.h"
 #include "map_file_utils.h"
+#include "race.h"
 
 #define HUGE_SIZE (2UL << 20)
 #define IOVA (MOCK_APERTURE_START + HUGE_SIZE)
@@ -674,6 +677,89 @@ TEST_F(map_file, limit_of_the_file_system)
 	EXPECT_EQ(0, iommufd_ioas_map_file(self->fd, self->ioas, MAP_RW,
 					   self->file, 0, 16UL << 20, IOVA));
 	EXPECT_EQ(0, iommufd_ioas_unmap(self->fd, self->ioas, 0, UINT64_MAX));
+}
+
+/*
+ * The file loses its pages while they are pinned. The teardown compares the
+ * pool of huge pages.
+ */
+
+enum { OP_MAP, OP_UNMAP, OP_PUNCH, OP_TRUNCATE };
+
+struct hole_race {
+	struct race_log log;
+	int fd;
+	int file;
+	size_t size;
+	__u32 ioas;
+	atomic_bool stop;
+};
+
+static void *race_map(void *arg)
+{
+	struct hole_race *r = arg;
+
+	while (!atomic_load(&r->stop))
+		if (race_note(&r->log, OP_MAP,
+			      iommufd_ioas_map_file(r->fd, r->ioas, MAP_RW,
+						    r->file, 0, r->size, IOVA),
+			      EINVAL))
+			race_note(&r->log, OP_UNMAP,
+				  iommufd_ioas_unmap(r->fd, r->ioas, IOVA,
+						     r->size),
+				  0);
+	return NULL;
+}
+
+static void *race_punch(void *arg)
+{
+	struct hole_race *r = arg;
+
+	while (!atomic_load(&r->stop))
+		race_note(&r->log, OP_PUNCH,
+			  fallocate(r->file,
+				    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				    0, r->size) ? -errno : 0, 0);
+	return NULL;
+}
+
+static void *race_truncate(void *arg)
+{
+	struct hole_race *r = arg;
+
+	while (!atomic_load(&r->stop)) {
+		race_note(&r->log, OP_TRUNCATE,
+			  ftruncate(r->file, 0) ? -errno : 0, 0);
+		race_note(&r->log, OP_TRUNCATE,
+			  ftruncate(r->file, r->size) ? -errno : 0, 0);
+		usleep(1000);
+	}
+	return NULL;
+}
+
+TEST_F(map_file, holes_while_pinning)
+{
+	struct hole_race r = {
+		.log.ops = { [OP_MAP] = { "map" }, [OP_UNMAP] = { "unmap" },
+			     [OP_PUNCH] = { "punch a hole" },
+			     [OP_TRUNCATE] = { "truncate" } },
+		.fd = self->fd,
+		.file = self->file,
+		.size = self->size,
+		.ioas = self->ioas,
+	};
+	void *(*const sides[])(void *) = { race_map, race_punch, race_truncate };
+	pthread_t threads[3];
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, sides[i], &r));
+	race_wait(&r.log, 700, 1U << OP_MAP | 1U << OP_PUNCH | 1U << OP_TRUNCATE);
+	atomic_store(&r.stop, true);
+	for (i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	RACE_EXPECT(&r.log, 1U << OP_MAP | 1U << OP_UNMAP | 1U << OP_PUNCH |
+				1U << OP_TRUNCATE);
 }
 
 TEST_HARNESS_MAIN

@@ -10,6 +10,7 @@
  * commands. With the last entry in force it waits for an event, at most that
  * long.
  */
+#define _GNU_SOURCE
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,11 +25,12 @@
 #include <sys/mman.h>
 
 /*
- * The address of the guest's memory, and the StreamID of the device in the
- * guest
+ * The addresses of the guest's memory and of the device's BAR, and the StreamID
+ * of the device in the guest
  */
 #define RAM_IPA		0x40000000ULL
 #define RAM_SIZE	0x200000UL
+#define BAR_IPA		0x10000000ULL
 #define VSID		0x10ULL
 #define ASID		1ULL
 
@@ -47,6 +49,7 @@
 struct vm {
 	int iommufd;
 	int device;	/* the vfio cdev */
+	int memory;	/* the file of the guest's memory */
 	int events;	/* to read events from */
 	/* IDs of objects; s1 is for the last STE that the guest wrote */
 	__u32 dev, ioas, s2, viommu, bypass, vdevice, veventq, s1;
@@ -69,27 +72,71 @@ static void destroy(struct vm *vm, __u32 id)
 	CALL(vm->iommufd, IOMMU_DESTROY, &destroy);
 }
 
-/* Map the guest's memory in an IOAS, which needs no device */
+/*
+ * Map the guest's memory in an IOAS, which needs no device. The memory is a
+ * file, so another process can take over the VM: it gets the file, the iommufd
+ * and the device, and calls IOMMU_IOAS_CHANGE_PROCESS.
+ */
 static void make_memory(struct vm *vm)
 {
 	struct iommu_ioas_alloc ioas = { .size = sizeof(ioas) };
-	struct iommu_ioas_map map = {
+	struct iommu_ioas_map_file map = {
 		.size = sizeof(map),
 		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
 			 IOMMU_IOAS_MAP_WRITEABLE,
 		.length = RAM_SIZE,
 		.iova = RAM_IPA,
 	};
-	void *ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (ram == MAP_FAILED)
+	/* A real VM uses huge pages: MFD_HUGETLB */
+	vm->memory = memfd_create("guest memory", MFD_CLOEXEC);
+	if (vm->memory < 0 || ftruncate(vm->memory, RAM_SIZE))
 		die("guest memory");
 	CALL(vm->iommufd, IOMMU_IOAS_ALLOC, &ioas);
 	vm->ioas = ioas.out_ioas_id;
 	map.ioas_id = vm->ioas;
-	map.user_va = (uintptr_t)ram;
-	CALL(vm->iommufd, IOMMU_IOAS_MAP, &map);
+	map.fd = vm->memory;
+	CALL(vm->iommufd, IOMMU_IOAS_MAP_FILE, &map);
+}
+
+/*
+ * Map the device's first BAR where the guest has it, for DMA of other devices
+ * of the VM. Not every BAR can be mapped; then it is out of their reach.
+ */
+static void map_bar(struct vm *vm)
+{
+	struct vfio_region_info bar = { .argsz = sizeof(bar) };
+	struct {
+		struct vfio_device_feature feature;
+		struct vfio_device_feature_dma_buf get;
+		struct vfio_region_dma_range range;
+	} export = {
+		.feature = {
+			.argsz = sizeof(export),
+			.flags = VFIO_DEVICE_FEATURE_GET |
+				 VFIO_DEVICE_FEATURE_DMA_BUF,
+		},
+		.get = { .open_flags = O_RDWR | O_CLOEXEC, .nr_ranges = 1 },
+	};
+	struct iommu_ioas_map_file map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = vm->ioas,
+		.iova = BAR_IPA,
+	};
+
+	CALL(vm->device, VFIO_DEVICE_GET_REGION_INFO, &bar);
+	export.range.length = bar.size;
+	map.length = bar.size;
+	map.fd = ioctl(vm->device, VFIO_DEVICE_FEATURE, &export);
+	if (map.fd < 0) {
+		printf("no mapping of the BAR: %m\n");
+		return;
+	}
+	CALL(vm->iommufd, IOMMU_IOAS_MAP_FILE, &map);
+	close(map.fd);
+	printf("BAR: %#llx bytes mapped\n", (unsigned long long)bar.size);
 }
 
 static void bind_device(struct vm *vm)
@@ -297,6 +344,7 @@ int main(int argc, char **argv)
 		die("open /dev/iommu and a vfio device");
 	make_memory(&vm);
 	bind_device(&vm);
+	map_bar(&vm);
 	make_viommu(&vm);
 	enable_stream(&vm);
 	/* Its context descriptors are 0, here and then in the next page */
