@@ -211,7 +211,7 @@ static void commands(struct __test_metadata *_metadata, struct device *dev)
 	/* A probe for the type */
 	ASSERT_EQ(0, invalidate(vm, NULL, &num));
 	for (i = 0; i < COMMANDS; i++)
-		cmds[i] = CMD(va, IOVA + (16 + i % 1024) * GRANULE);
+		cmds[i] = CMD(va, IOVA + (16 + i % 1024) * PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(where); i++)
 		cmds[where[i]] = CMD(va, IOVA + i * PAGE_SIZE);
 	cmds[middle] = CMD(CFGI_CD | CMD_0_SID(NEW_VSID), 0);
