@@ -197,6 +197,8 @@ err_unpin:
 /**
  * iommufd_ioas_map_file() - ioctl(IOMMU_IOAS_MAP_FILE)
  * @ucmd: The call, with a struct iommu_ioas_map_file
+ *
+ * Return: 0 or a negative error, see the structure
  */
 int iommufd_ioas_map_file(struct iommufd_ucmd *ucmd)
 {

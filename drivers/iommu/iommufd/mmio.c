@@ -37,6 +37,7 @@
  */
 struct iommufd_mmio {
 	struct kref kref;
+	/* All but kref */
 	struct mutex lock;
 	struct list_head maps;
 	bool enabled;

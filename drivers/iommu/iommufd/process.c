@@ -152,6 +152,8 @@ err_uncharge:
 /**
  * iommufd_ioas_change_process() - ioctl(IOMMU_IOAS_CHANGE_PROCESS)
  * @ucmd: The call, with a struct iommu_ioas_change_process
+ *
+ * Return: 0 or a negative error, see the structure
  */
 int iommufd_ioas_change_process(struct iommufd_ucmd *ucmd)
 {

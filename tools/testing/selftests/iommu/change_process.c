@@ -102,11 +102,11 @@ static long obey(int *fds, const struct message *m)
 	case CLOSE:
 		return close(fds[0]) || close(fds[1]) ? -errno : 0;
 	}
-	return -ENOSYS;
+	return -EINVAL;
 }
 
 /* Take files from the parent, then do what it says */
-static void __attribute__((noreturn)) child_main(int in, int out)
+static void child_main(int in, int out)
 {
 	int parent = syscall(SYS_pidfd_open, getppid(), 0);
 	struct message m;
@@ -129,7 +129,7 @@ static void __attribute__((noreturn)) child_main(int in, int out)
 	_exit(0);
 }
 
-static long tell(FIXTURE_DATA(process) *self, enum order order, long arg)
+static long tell(struct _test_data_process *self, enum order order, long arg)
 {
 	struct message m = { .order = order, .ioas = self->ioas, .arg = arg };
 	long rc;
@@ -200,14 +200,18 @@ FIXTURE_TEARDOWN(process)
 
 #define expect_here(_kb)                                                      \
 	({                                                                    \
-		EXPECT_EQ(_kb, number_in(STATUS, "VmPin"));                   \
-		EXPECT_EQ(variant->mm_mode ? (_kb) : 0,                       \
+		long _want = _kb;                                             \
+									      \
+		EXPECT_EQ(_want, number_in(STATUS, "VmPin"));                 \
+		EXPECT_EQ(variant->mm_mode ? _want : 0,                       \
 			  number_in(STATUS, "VmLck"));                        \
 	})
 #define expect_child(_kb)                                                     \
 	({                                                                    \
-		EXPECT_EQ(_kb, tell(self, PINNED_KB, 0));                     \
-		EXPECT_EQ(variant->mm_mode ? (_kb) : 0,                       \
+		long _want = _kb;                                             \
+									      \
+		EXPECT_EQ(_want, tell(self, PINNED_KB, 0));                   \
+		EXPECT_EQ(variant->mm_mode ? _want : 0,                       \
 			  tell(self, LOCKED_KB, 0));                          \
 	})
 

@@ -153,7 +153,7 @@ FIXTURE_TEARDOWN(map_file)
 	ASSERT_EQ(self->free, huge_pages("free"));
 }
 
-static uint8_t *map_mem(FIXTURE_DATA(map_file) *self)
+static uint8_t *map_mem(struct _test_data_map_file *self)
 {
 	size_t i;
 
@@ -168,7 +168,7 @@ static uint8_t *map_mem(FIXTURE_DATA(map_file) *self)
 	return self->mem;
 }
 
-static int check_map(FIXTURE_DATA(map_file) *self, const void *mem,
+static int check_map(struct _test_data_map_file *self, const void *mem,
 		     size_t length, __u64 iova)
 {
 	struct iommu_test_cmd cmd = {
@@ -250,28 +250,29 @@ TEST_F(map_file, maps_the_pages_of_the_file)
 /* A domain that comes later, any page as the first, any number of them */
 TEST_F(map_file, maps_any_part)
 {
-	size_t pages = 16, first, num;
+	size_t pages = 16, first, num, start, length;
 	__u32 stdev, hwpt;
 
 	ASSERT_NE(NULL, map_mem(self));
 	for (first = 0; first < pages; first += 3) {
 		for (num = 1; first + num <= pages; num += 4) {
-			ASSERT_EQ(0, iommufd_ioas_map_file(
-					     self->fd, self->ioas, MAP_RW,
-					     self->file, first * PAGE_SIZE,
-					     num * PAGE_SIZE, IOVA));
+			start = first * PAGE_SIZE;
+			length = num * PAGE_SIZE;
+			ASSERT_EQ(0, iommufd_ioas_map_file(self->fd, self->ioas,
+							   MAP_RW, self->file,
+							   start, length,
+							   IOVA));
 			if (!variant->domain) {
 				test_cmd_mock_domain(self->ioas, &stdev, &hwpt,
 						     NULL);
 				self->hwpt = hwpt;
 			}
-			ASSERT_EQ(0, check_map(self,
-					       self->mem + first * PAGE_SIZE,
-					       num * PAGE_SIZE, IOVA));
+			ASSERT_EQ(0, check_map(self, self->mem + start, length,
+					       IOVA));
 			if (!variant->domain)
 				test_ioctl_destroy(stdev);
 			ASSERT_EQ(0, iommufd_ioas_unmap(self->fd, self->ioas,
-							IOVA, num * PAGE_SIZE));
+							IOVA, length));
 		}
 	}
 }

@@ -29,6 +29,8 @@ FIXTURE(fail_nth)
 	__u32 ioas;
 	__u32 other;
 	__u32 access;
+	__u32 pages;
+	void *mem;
 };
 
 FIXTURE_VARIANT(fail_nth)
@@ -79,143 +81,182 @@ FIXTURE_TEARDOWN(fail_nth)
 	EXPECT_EQ(0, number_in("/proc/self/status", "VmPin"));
 }
 
-/* @step is 0 or -errno, and @undo() undoes it */
-#define SWEEP(_step, _before, _after, _undo)                                  \
-	({                                                                    \
-		unsigned int _n, _failures = 0;                               \
-		int _hit = 1, _rc;                                            \
-									      \
-		for (_n = 1; _n < NTH_LIMIT && _hit; _n++) {                  \
-			_before;                                              \
-			ASSERT_EQ(0, nth_arm(self->nth_fd, _n));              \
-			_rc = _step;                                          \
-			_hit = nth_disarm(self->nth_fd);                      \
-			ASSERT_LE(0, _hit);                                   \
-			if (_rc) {                                            \
-				ASSERT_EQ(1, _hit) {                          \
-					TH_LOG("n = %u: %s", _n,              \
-					       strerror(-_rc));               \
-				}                                             \
-				_failures++;                                  \
-				_after;                                       \
-				ASSERT_EQ(0, _step) {                         \
-					TH_LOG("repeated after n = %u", _n);  \
-				}                                             \
-			}                                                     \
-			_undo;                                                \
-		}                                                             \
-		ASSERT_GT(NTH_LIMIT, _n);                                     \
-		ASSERT_LT(0, _failures);                                      \
-		TH_LOG("%u points, %u failures", _n - 2, _failures);          \
-	})
+static int unmap_all(struct _test_data_fail_nth *self)
+{
+	return iommufd_ioas_unmap(self->fd, self->ioas, 0, UINT64_MAX);
+}
+
+/* The steps return 0 or -errno. The last ones do not fail. */
+struct steps {
+	int (*before)(struct _test_data_fail_nth *self);
+	int (*step)(struct _test_data_fail_nth *self);
+	/* After a failure, if it may have changed something after all */
+	int (*repair)(struct _test_data_fail_nth *self);
+	int (*undo)(struct _test_data_fail_nth *self);
+	/* Pages that are pinned for this process before and after the step */
+	long before_pages;
+	long after_pages;
+};
 
 #define EXPECT_PINNED(_pages)                                                 \
 	ASSERT_EQ((_pages) * (long)PAGE_SIZE / 1024,                          \
 		  number_in("/proc/self/status", "VmPin"))
 
+static void sweep(struct __test_metadata *_metadata,
+		  struct _test_data_fail_nth *self, const struct steps *s)
+{
+	unsigned int n, failures = 0;
+	int hit = 1, rc;
+
+	for (n = 1; n < NTH_LIMIT && hit; n++) {
+		if (s->before)
+			ASSERT_EQ(0, s->before(self));
+		ASSERT_EQ(0, nth_arm(self->nth_fd, n));
+		rc = s->step(self);
+		hit = nth_disarm(self->nth_fd);
+		ASSERT_LE(0, hit);
+		if (rc) {
+			ASSERT_EQ(1, hit) {
+				TH_LOG("n = %u: %s", n, strerror(-rc));
+			}
+			failures++;
+			if (s->repair)
+				s->repair(self);
+			EXPECT_PINNED(s->before_pages);
+			ASSERT_EQ(0, s->step(self)) {
+				TH_LOG("repeated after n = %u", n);
+			}
+		}
+		EXPECT_PINNED(s->after_pages);
+		ASSERT_EQ(0, s->undo(self));
+	}
+	ASSERT_GT(NTH_LIMIT, n);
+	ASSERT_LT(0, failures);
+	TH_LOG("%u points, %u failures", n - 2, failures);
+}
+
+static int empty_file(struct _test_data_fail_nth *self)
+{
+	if (ftruncate(self->file, 0) || ftruncate(self->file, self->size))
+		return -errno;
+	return 0;
+}
+
+static int map_file(struct _test_data_fail_nth *self)
+{
+	return iommufd_ioas_map_file(self->fd, self->ioas, MAP_RW, self->file,
+				     0, self->size, IOVA);
+}
+
 /* Into two domains, of a file that is empty each time */
 TEST_F_TIMEOUT(fail_nth, map_file, 600)
 {
-	SWEEP(iommufd_ioas_map_file(self->fd, self->ioas, MAP_RW, self->file, 0,
-				    self->size, IOVA),
-	      ({
-		      ASSERT_EQ(0, ftruncate(self->file, 0));
-		      ASSERT_EQ(0, ftruncate(self->file, self->size));
-	      }),
-	      EXPECT_PINNED(0),
-	      ({
-		      EXPECT_PINNED(self->size / PAGE_SIZE);
-		      ASSERT_EQ(0, iommufd_ioas_unmap(self->fd, self->ioas, 0,
-						      UINT64_MAX));
-		      EXPECT_PINNED(0);
-	      }));
+	sweep(_metadata, self, &(struct steps){
+		.before = empty_file,
+		.step = map_file,
+		.undo = unmap_all,
+		.after_pages = self->size / PAGE_SIZE,
+	});
+	EXPECT_PINNED(0);
+}
+
+static int copy(struct _test_data_fail_nth *self)
+{
+	return iommufd_ioas_copy(self->fd, self->other, IOVA, self->ioas, IOVA,
+				 self->size, MAP_RW);
+}
+
+static int unmap_copy(struct _test_data_fail_nth *self)
+{
+	return iommufd_ioas_unmap(self->fd, self->other, 0, UINT64_MAX);
 }
 
 TEST_F_TIMEOUT(fail_nth, copy, 600)
 {
-	ASSERT_EQ(0, iommufd_ioas_map_file(self->fd, self->ioas, MAP_RW,
-					   self->file, 0, self->size, IOVA));
-	SWEEP(iommufd_ioas_copy(self->fd, self->other, IOVA, self->ioas, IOVA,
-				self->size, MAP_RW),
-	      , ({
-		      /* It may have copied, and failed to report where to */
-		      iommufd_ioas_unmap(self->fd, self->other, 0, UINT64_MAX);
-		      EXPECT_PINNED(self->size / PAGE_SIZE);
-	      }), ({
-		      EXPECT_PINNED(self->size / PAGE_SIZE);
-		      ASSERT_EQ(0, iommufd_ioas_unmap(self->fd, self->other, 0,
-						      UINT64_MAX));
-		      EXPECT_PINNED(self->size / PAGE_SIZE);
-	      }));
+	ASSERT_EQ(0, map_file(self));
+	sweep(_metadata, self, &(struct steps){
+		.step = copy,
+		/* It may have copied, and failed to report where to */
+		.repair = unmap_copy,
+		.undo = unmap_copy,
+		.before_pages = self->size / PAGE_SIZE,
+		.after_pages = self->size / PAGE_SIZE,
+	});
 }
 
-static int pin_some(int fd, __u32 access, void *mem, size_t length, __u32 *id)
+#define SOME_PAGES 4
+
+static int pin_some(struct _test_data_fail_nth *self)
 {
 	struct iommu_test_cmd cmd = {
 		.size = sizeof(cmd),
 		.op = IOMMU_TEST_OP_ACCESS_PAGES,
-		.id = access,
+		.id = self->access,
 		.access_pages = {
 			.iova = IOVA,
-			.length = length,
-			.uptr = (uintptr_t)mem,
+			.length = SOME_PAGES * PAGE_SIZE,
+			.uptr = (uintptr_t)self->mem,
 		},
 	};
-	int rc = iommufd_ioctl(fd, IOMMU_TEST_CMD, &cmd);
+	int rc = iommufd_ioctl(self->fd, IOMMU_TEST_CMD, &cmd);
 
-	*id = cmd.access_pages.out_access_pages_id;
+	self->pages = cmd.access_pages.out_access_pages_id;
 	return rc;
+}
+
+static int unpin_some(struct _test_data_fail_nth *self)
+{
+	return _test_cmd_destroy_access_pages(self->fd, self->access,
+					      self->pages);
 }
 
 /* No domain: the access pins the pages */
 TEST_F_TIMEOUT(fail_nth, access, 600)
 {
-	size_t length = 4 * PAGE_SIZE;
-	__u32 ioas, access, id;
-	void *mem;
+	__u32 ioas;
 
 	ASSERT_EQ(0, iommufd_ioas_alloc(self->fd, &ioas));
 	ASSERT_EQ(0, iommufd_ioas_map_file(self->fd, ioas, MAP_RW, self->file,
 					   0, self->size, IOVA));
-	test_cmd_create_access(ioas, &access,
+	test_cmd_create_access(ioas, &self->access,
 			       MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES);
-	mem = mmap(NULL, self->size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		   self->file, 0);
-	ASSERT_NE(MAP_FAILED, mem);
-	SWEEP(pin_some(self->fd, access, mem, length, &id), ,
-	      EXPECT_PINNED(0), ({
-		      EXPECT_PINNED(4);
-		      test_cmd_destroy_access_pages(access, id);
-		      EXPECT_PINNED(0);
-	      }));
-	test_cmd_destroy_access(access);
-	munmap(mem, self->size);
+	self->mem = mmap(NULL, self->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 self->file, 0);
+	ASSERT_NE(MAP_FAILED, self->mem);
+	sweep(_metadata, self, &(struct steps){
+		.step = pin_some,
+		.undo = unpin_some,
+		.after_pages = SOME_PAGES,
+	});
+	test_cmd_destroy_access(self->access);
+	munmap(self->mem, self->size);
 }
 
-/* From a process that is gone */
+/* By a process that is gone afterwards */
+static int map_elsewhere(struct _test_data_fail_nth *self)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(map_file(self) ? 1 : 0);
+	return waitpid(pid, &status, 0) == pid && !status ? 0 : -EIO;
+}
+
+static int change_process(struct _test_data_fail_nth *self)
+{
+	return iommufd_ioas_change_process(self->fd);
+}
+
 TEST_F_TIMEOUT(fail_nth, change_process, 600)
 {
-	int status;
-	pid_t pid;
-
-	SWEEP(iommufd_ioas_change_process(self->fd), ({
-		      pid = fork();
-		      ASSERT_LE(0, pid);
-		      if (!pid) {
-			      status = iommufd_ioas_map_file(
-				      self->fd, self->ioas, MAP_RW, self->file,
-				      0, self->size, IOVA);
-			      _exit(status ? 1 : 0);
-		      }
-		      ASSERT_EQ(pid, waitpid(pid, &status, 0));
-		      ASSERT_EQ(0, status);
-	      }),
-	      EXPECT_PINNED(0), ({
-		      EXPECT_PINNED(self->size / PAGE_SIZE);
-		      ASSERT_EQ(0, iommufd_ioas_unmap(self->fd, self->ioas, 0,
-						      UINT64_MAX));
-		      EXPECT_PINNED(0);
-	      }));
+	sweep(_metadata, self, &(struct steps){
+		.before = map_elsewhere,
+		.step = change_process,
+		.undo = unmap_all,
+		.after_pages = self->size / PAGE_SIZE,
+	});
+	EXPECT_PINNED(0);
 }
 
 TEST_HARNESS_MAIN
