@@ -63,6 +63,16 @@ void vfio_pci_mmio_update(struct vfio_pci_core_device *vdev)
 }
 
 /**
+ * vfio_pci_mmio_resume() - The device may have come from D3
+ * @vdev: The device; the caller does not hold memory_lock
+ */
+void vfio_pci_mmio_resume(struct vfio_pci_core_device *vdev)
+{
+	down_write(&vdev->memory_lock);
+	vfio_pci_up_write_memory_lock(vdev);
+}
+
+/**
  * vfio_pci_mmio_close() - The user is done with the device
  * @vdev: The device, before its BARs are released
  */
