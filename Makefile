@@ -43,7 +43,7 @@ run check bench:
 	@tools/testing/viommu/$@
 
 kcsan:
-	@tools/testing/viommu/kselftest --config kcsan --only viommu_race --only hw_queue --fixture race
+	@tools/testing/viommu/kselftest --config kcsan --only viommu_race --only pasid_race --only hw_queue --fixture race
 
 clean:
 	rm -rf build/out build/log build/series build/docs build/debian-patches

@@ -68,10 +68,11 @@ iommufd_viommu_default_alloc_nested(struct iommufd_viommu *viommu,
 				    struct device *dev, u32 flags,
 				    const struct iommu_user_data *user_data)
 {
-	if (flags & ~IOMMU_HWPT_FAULT_ID_VALID)
+	if (flags & ~(IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID))
 		return ERR_PTR(-EOPNOTSUPP);
-	return dev_iommu_ops(dev)->domain_alloc_user(dev, 0, viommu->parent,
-						     user_data);
+	return dev_iommu_ops(dev)->domain_alloc_user(dev,
+						     flags & IOMMU_HWPT_ALLOC_PASID,
+						     viommu->parent, user_data);
 }
 
 const struct iommufd_viommu_ops iommufd_viommu_default_ops = {

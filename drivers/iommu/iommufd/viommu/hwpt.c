@@ -96,21 +96,9 @@ iommufd_hwpt_viommu(struct iommufd_hw_pagetable *hwpt)
 	return container_of(hwpt_nested->viommu, struct iommufd_viommu_obj, obj);
 }
 
-/**
- * iommufd_viommu_attach_check() - Check whether a device may attach to a HWPT
- * @idev: The device; the caller holds the lock of its group
- * @hwpt: The HWPT
- *
- * A guest uses the virtual ID to invalidate what a device caches of its stage
- * 1, so a device without one must not attach to a stage 1. This only concerns
- * devices that are bound to iommufd: the bridges of a group raise no DMA of
- * their own and follow its devices.
- *
- * Return: 0, -EINVAL if the device is behind another physical IOMMU than the
- * vIOMMU of @hwpt, or -ENOENT if it needs a virtual device and has none.
- */
-int iommufd_viommu_attach_check(struct iommufd_device *idev,
-				struct iommufd_hw_pagetable *hwpt)
+static int iommufd_viommu_check(struct iommufd_device *idev,
+				struct iommufd_hw_pagetable *hwpt,
+				const struct iommufd_viommu_obj *other)
 {
 	struct iommufd_viommu_obj *viommu_obj = iommufd_hwpt_viommu(hwpt);
 	const struct iommufd_viommu_ops *ops;
@@ -121,12 +109,54 @@ int iommufd_viommu_attach_check(struct iommufd_device *idev,
 		return 0;
 	if (idev->dev->iommu->iommu_dev != viommu_obj->viommu.iommu_dev)
 		return -EINVAL;
+	if (other && viommu_obj != other)
+		return -EINVAL;
 	ops = viommu_obj->viommu.ops;
 	if (!ops->nested_translates || !ops->nested_translates(hwpt->domain))
 		return 0;
 	if (!idev->vdev || idev->vdev->vdev.viommu != &viommu_obj->viommu)
 		return -ENOENT;
 	return 0;
+}
+
+/**
+ * iommufd_viommu_attach_check() - Check whether a device may attach to a HWPT
+ * @idev: The device; the caller holds the lock of its group
+ * @hwpt: The HWPT
+ *
+ * A guest uses the virtual ID to invalidate what a device caches of its stage
+ * 1, so a device without one must not attach to a stage 1. This only concerns
+ * devices that are bound to iommufd: the bridges of a group raise no DMA of
+ * their own and follow its devices.
+ *
+ * While PASIDs of the group have HWPTs, the device must have one that goes
+ * together with them, and a device has one vIOMMU at a time.
+ *
+ * Return: 0, -EINVAL if @hwpt does not go together with the PASIDs or if the
+ * device is behind another physical IOMMU than the vIOMMU of @hwpt, or -ENOENT
+ * if it needs a virtual device and has none.
+ */
+int iommufd_viommu_attach_check(struct iommufd_device *idev,
+				struct iommufd_hw_pagetable *hwpt)
+{
+	if (!hwpt->for_pasids && !xa_empty(&idev->igroup->pasids))
+		return -EINVAL;
+	return iommufd_viommu_check(idev, hwpt, idev->pasid_viommu);
+}
+
+/**
+ * iommufd_viommu_attach_pasid_check() - Check whether a PASID may attach to a
+ * HWPT
+ * @idev: The device; the caller holds the lock of its group
+ * @hwpt: The HWPT
+ *
+ * Return: as from iommufd_viommu_attach_check().
+ */
+int iommufd_viommu_attach_pasid_check(struct iommufd_device *idev,
+				      struct iommufd_hw_pagetable *hwpt)
+{
+	return iommufd_viommu_check(idev, hwpt,
+				    idev->rid_viommu ?: idev->pasid_viommu);
 }
 
 /**
@@ -154,6 +184,23 @@ int iommufd_viommu_attach_group_check(struct iommufd_group *igroup,
 	return 0;
 }
 
+/* Events go to the vIOMMU of the device or, without one, of its PASIDs */
+static void iommufd_viommu_route(struct iommufd_device *idev)
+{
+	struct iommufd_viommu_obj *viommu_obj =
+		idev->rid_viommu ?: idev->pasid_viommu;
+	struct dev_iommu *dev_iommu = idev->dev->iommu;
+	struct iommufd_viommu *viommu = NULL;
+
+	if (viommu_obj)
+		viommu = &viommu_obj->viommu;
+	if (dev_iommu->viommu == viommu)
+		return;
+	spin_lock_irq(&dev_iommu->viommu_lock);
+	dev_iommu->viommu = viommu;
+	spin_unlock_irq(&dev_iommu->viommu_lock);
+}
+
 /**
  * iommufd_viommu_set_attached() - Route the events of a device
  * @idev: The device; the caller holds the lock of its group
@@ -165,19 +212,47 @@ int iommufd_viommu_attach_group_check(struct iommufd_group *igroup,
 void iommufd_viommu_set_attached(struct iommufd_device *idev,
 				 struct iommufd_hw_pagetable *hwpt)
 {
+	lockdep_assert_held(&idev->igroup->lock);
+
+	idev->rid_viommu = iommufd_hwpt_viommu(hwpt);
+	iommufd_viommu_route(idev);
+}
+
+/**
+ * iommufd_viommu_pasid_attached() - Route the events of a device with PASIDs
+ * @idev: The device; the caller holds the lock of its group
+ * @hwpt: The HWPT that one more of its PASIDs is about to be attached to
+ *
+ * iommufd_viommu_pasid_detached() undoes it.
+ */
+void iommufd_viommu_pasid_attached(struct iommufd_device *idev,
+				   struct iommufd_hw_pagetable *hwpt)
+{
 	struct iommufd_viommu_obj *viommu_obj = iommufd_hwpt_viommu(hwpt);
-	struct dev_iommu *dev_iommu = idev->dev->iommu;
-	struct iommufd_viommu *viommu = NULL;
 
 	lockdep_assert_held(&idev->igroup->lock);
 
-	if (viommu_obj)
-		viommu = &viommu_obj->viommu;
-	if (dev_iommu->viommu == viommu)
+	if (!viommu_obj)
 		return;
-	spin_lock_irq(&dev_iommu->viommu_lock);
-	dev_iommu->viommu = viommu;
-	spin_unlock_irq(&dev_iommu->viommu_lock);
+	idev->pasid_viommu = viommu_obj;
+	idev->nr_viommu_pasids++;
+	iommufd_viommu_route(idev);
+}
+
+/**
+ * iommufd_viommu_pasid_detached() - Undo iommufd_viommu_pasid_attached()
+ * @idev: The device; the caller holds the lock of its group
+ * @hwpt: The HWPT
+ */
+void iommufd_viommu_pasid_detached(struct iommufd_device *idev,
+				   struct iommufd_hw_pagetable *hwpt)
+{
+	lockdep_assert_held(&idev->igroup->lock);
+
+	if (!iommufd_hwpt_viommu(hwpt) || --idev->nr_viommu_pasids)
+		return;
+	idev->pasid_viommu = NULL;
+	iommufd_viommu_route(idev);
 }
 
 /**

@@ -186,7 +186,7 @@ mock_viommu_alloc_nested(struct iommufd_viommu *viommu, struct device *dev,
 		return ERR_PTR(rc);
 	WARN_ON(viommu->iommu_dev != dev->iommu->iommu_dev);
 
-	if (flags & ~IOMMU_HWPT_FAULT_ID_VALID)
+	if (flags & ~(IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID))
 		return ERR_PTR(-EOPNOTSUPP);
 	domain = mock_domain_alloc_nested(viommu->parent, viommu, user_data);
 	if (!IS_ERR(domain)) {

@@ -18,8 +18,19 @@ struct mock_dev_cache {
 	u32 entry[MOCK_DEV_CACHE_NUM];
 };
 
+/**
+ * struct mock_pasids - The PASIDs of a mock device
+ * @domains: The domain that translates each PASID, by PASID
+ * @fails: The next set of a certain PASID fails
+ */
+struct mock_pasids {
+	struct xarray domains;
+	bool fails;
+};
+
 /* Of ../selftest.c */
 struct mock_dev_cache *mock_dev_cache(struct device *dev);
+struct mock_pasids *mock_dev_pasids(struct device *dev);
 struct iommu_domain *
 mock_domain_alloc_nested(struct iommu_domain *parent,
 			 struct iommufd_viommu *viommu,
@@ -37,6 +48,15 @@ int mock_viommu_test(struct iommufd_ucmd *ucmd);
 void mock_dev_cache_init(struct mock_dev_cache *cache);
 int mock_viommu_attach(void);
 void mock_viommu_free_nested(struct iommufd_viommu *viommu);
+
+/* Of mock_pasid.c */
+void mock_pasids_init(struct mock_pasids *pasids);
+void mock_pasids_destroy(struct mock_pasids *pasids);
+int mock_set_dev_pasid(struct iommu_domain *domain, struct device *dev,
+		       ioasid_t pasid, struct iommu_domain *old);
+void mock_remove_dev_pasid(struct device *dev, ioasid_t pasid,
+			   struct iommu_domain *domain);
+int mock_pasid_test(struct iommufd_ucmd *ucmd, struct iommufd_device *idev);
 #else
 static inline int mock_viommu_init(struct device *parent,
 				   const struct iommu_ops *ops)
