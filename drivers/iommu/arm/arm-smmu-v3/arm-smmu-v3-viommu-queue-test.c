@@ -35,6 +35,7 @@
 /* As in the guest's queue, and with VMID and SID set in the host's */
 #define NH_VA		0x12ULL
 #define NH_ALL		0x10ULL
+#define NH_ASID		0x11ULL
 #define CFGI_CD(sid)	(0x05ULL | (sid) << 32)
 #define CFGI_CD_ALL(sid) (0x06ULL | (sid) << 32)
 #define ATC_INV(sid)	(0x40ULL | (sid) << 32)
@@ -822,6 +823,48 @@ static void queue_test_stage_2_ranges(struct kunit *test)
 	}
 }
 
+/* The SMMU sees each step before the next one, and forgets the ASID in between */
+static void queue_test_replaces_a_pasid(struct kunit *test)
+{
+	const u64 base = CTXDESC_CD_0_V | CTXDESC_CD_0_AA64 |
+			 CTXDESC_CD_0_TCR_EPD1 | CTXDESC_CD_0_A;
+	const u64 ssid = 0x12345;
+	struct fake *fake = test->priv;
+	struct arm_smmu_stream stream = { .id = SID_A };
+	struct arm_smmu_cd cd = {
+		.data[0] = cpu_to_le64(base |
+				       FIELD_PREP(CTXDESC_CD_0_ASID, 3)),
+		.data[1] = cpu_to_le64(ADDR),
+	};
+	const struct arm_smmu_cd target = {
+		.data[0] = cpu_to_le64(base |
+				       FIELD_PREP(CTXDESC_CD_0_ASID, 4)),
+		.data[1] = cpu_to_le64(2 * ADDR),
+	};
+	u32 i;
+
+	fake->master.streams = &stream;
+	fake->master.num_streams = 1;
+	arm_smmu_replace_cd(&fake->master, ssid, &cd, &target);
+	KUNIT_EXPECT_MEMEQ(test, &cd, &target, sizeof(cd));
+	KUNIT_EXPECT_EQ(test, fake->taken, 8);
+	for (i = 0; i < 6; i += 2) {
+		expect_host(test, i, CFGI_CD(SID_A) | ssid << 12, 1);
+		expect_sync(test, i + 1);
+	}
+	expect_host(test, 6, NH_ASID, 0);
+	expect_sync(test, 7);
+
+	/* Nothing to keep apart: one write, one CFGI_CD */
+	fake->taken = 0;
+	arm_smmu_replace_cd(&fake->master, ssid, &cd, &target);
+	KUNIT_EXPECT_EQ(test, fake->taken, 0);
+	cd.data[1] = cpu_to_le64(ADDR);
+	arm_smmu_replace_cd(&fake->master, ssid, &cd, &target);
+	KUNIT_EXPECT_EQ(test, fake->taken, 2);
+	KUNIT_EXPECT_EQ(test, fake->master.cd_table.used_ssids, 0);
+}
+
 static struct kunit_case arm_smmu_v3_viommu_queue_test_cases[] = {
 	KUNIT_CASE(queue_test_lengths),
 	KUNIT_CASE(queue_test_order),
@@ -844,6 +887,7 @@ static struct kunit_case arm_smmu_v3_viommu_queue_test_cases[] = {
 	KUNIT_CASE(queue_test_atcs_of_several_smmus),
 	KUNIT_CASE_SLOW(queue_test_atcs_behind_a_stop),
 	KUNIT_CASE(queue_test_stage_2_ranges),
+	KUNIT_CASE(queue_test_replaces_a_pasid),
 	{},
 };
 
