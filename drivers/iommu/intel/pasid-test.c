@@ -215,7 +215,7 @@ static void pasid_entry_test_nested(struct kunit *test)
 	struct iommu_domain_info info = { .refcnt = 1, .did = DID_B };
 	struct intel_iommu *iommu;
 	struct dmar_domain *s1, *s2;
-	unsigned int flags, five, caps, snoop;
+	unsigned int i;
 
 	iommu = kunit_kzalloc(test, sizeof(*iommu), GFP_KERNEL);
 	s1 = kunit_kzalloc(test, sizeof(*s1), GFP_KERNEL);
@@ -234,10 +234,9 @@ static void pasid_entry_test_nested(struct kunit *test)
 					 GFP_KERNEL));
 
 	/* SRE, EAFE and WPE; 5 levels; the capabilities of SRE, EAFE, 5 levels */
-	for (flags = 0; flags < 8; flags++)
-	for (five = 0; five < 2; five++)
-	for (caps = 0; caps < 8; caps++)
-	for (snoop = 0; snoop < 2; snoop++) {
+	for (i = 0; i < 256; i++) {
+		const unsigned int flags = i & 7, caps = i >> 3 & 7;
+		const unsigned int five = i >> 6 & 1, snoop = i >> 7;
 		u64 sre = flags & 1, eafe = flags >> 1 & 1, wpe = flags >> 2;
 		bool fits = sre <= (caps & 1) && eafe <= (caps >> 1 & 1) &&
 			    five <= caps >> 2;
@@ -287,6 +286,7 @@ static struct kunit_suite pasid_entry_test_module = {
 	.name = "intel-pasid-kunit-test",
 	.test_cases = pasid_entry_test_cases,
 };
+
 kunit_test_suites(&pasid_entry_test_module);
 
 MODULE_DESCRIPTION("KUnit tests of the PASID table entries of VT-d");

@@ -176,6 +176,8 @@ TEST_F(vtd, hw_info)
 	EXPECT_EQ(IOMMU_HW_INFO_TYPE_INTEL_VTD, cmd.out_data_type);
 	EXPECT_EQ(24, cmd.data_len);
 	EXPECT_EQ(0, cmd.out_capabilities & IOMMU_HW_CAP_DIRTY_TRACKING);
+	EXPECT_EQ(IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED,
+		  cmd.out_capabilities & IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
 	EXPECT_EQ(IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17, info->flags);
 	EXPECT_EQ(0, info->__reserved);
 	/* the rest of a larger buffer is cleared */
@@ -283,6 +285,22 @@ TEST_F(vtd, unmap)
 	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
 }
 
+/* Each of a row of faults is in the log, if there were none for a while before */
+TEST_F(vtd, faults)
+{
+	int i, found = 0;
+
+	sleep(6);
+	kmsg_count(self->faults, VTD_FAULT);
+	for (i = 0; i < 8; i++)
+		EXPECT_LANDS(NOWHERE, SPARE_IPA + i * PAGE_SIZE);
+	for (i = 0; i < 10000 && found < 8; i++) {
+		found += kmsg_count(self->faults, VTD_FAULT);
+		usleep(1000);
+	}
+	EXPECT_EQ(8, found);
+}
+
 TEST_F(vtd, replace)
 {
 	struct vm *vm = &self->vm;
@@ -317,6 +335,83 @@ TEST_F(vtd, replace)
 	EXPECT_LANDS(PAGE_C, SPARE_IPA);
 }
 
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int rc = fd < 0 ? -errno : 0;
+
+	if (!rc && write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		rc = -EIO;
+	close(fd);
+	return rc;
+}
+
+/*
+ * Let the @nth allocation of this thread fail, or none any more with 0. Returns
+ * whether the one of the last call has failed. The file stays open, as closing
+ * it allocates as well.
+ */
+static int fail_nth(int nth)
+{
+	static int fd = -1;
+	char text[16] = "";
+	bool failed;
+	int len;
+
+	if (fd < 0)
+		fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (fd < 0 || pread(fd, text, sizeof(text) - 1, 0) < 1)
+		return -EIO;
+	failed = atoi(text) == 0;
+	len = snprintf(text, sizeof(text), "%d", nth);
+	return pwrite(fd, text, len, 0) == len ? failed : -EIO;
+}
+
+/* A replace that fails, at whichever allocation, has no effect */
+TEST_F(vtd, replace_without_memory)
+{
+	struct vm *vm = &self->vm;
+	const uint32_t ioas = vm->ioas;
+	uint32_t twin, other;
+	int nth, rc, failures = 0;
+
+	ASSERT_EQ(0, write_file("/sys/kernel/debug/failslab/ignore-gfp-wait", "N"));
+	ASSERT_EQ(0, write_file("/sys/kernel/debug/failslab/verbose", "0"));
+
+	ASSERT_EQ(0, ioas_map(vm, PAGE_C, 1, SPARE_IPA));
+	ASSERT_EQ(0, iommufd_ioas_alloc(vm->fd, &other));
+	vm->ioas = other;
+	EXPECT_EQ(0, ioas_map(vm, PAGE_D, 1, SPARE_IPA));
+	ASSERT_EQ(0, hwpt_alloc(vm, &self->edu, other, 0, &twin));
+	vm->ioas = ioas;
+
+	for (nth = 1; nth < 100; nth++) {
+		ASSERT_LE(0, fail_nth(nth));
+		rc = edu_attach(&self->edu, twin);
+		if (!fail_nth(0))
+			break;
+		if (!rc) {
+			/* It could do without */
+			ASSERT_LANDS(PAGE_D, SPARE_IPA);
+			ASSERT_EQ(0, edu_attach(&self->edu, self->hwpt));
+			continue;
+		}
+		EXPECT_EQ(-ENOMEM, rc);
+		ASSERT_LANDS(PAGE_C, SPARE_IPA);
+		failures++;
+	}
+	ASSERT_EQ(0, rc);
+	/* In iommufd, and for the domain ID and the cache tags */
+	EXPECT_LE(3, failures);
+	EXPECT_LANDS(PAGE_D, SPARE_IPA);
+	EXPECT_EQ(0, kmsg_count(self->faults, VTD_FAULT));
+
+	ASSERT_EQ(0, edu_attach(&self->edu, self->hwpt));
+	EXPECT_LANDS(PAGE_C, SPARE_IPA);
+	EXPECT_EQ(0, destroy(vm, twin));
+	EXPECT_EQ(0, destroy(vm, other));
+}
+
 TEST_F(vtd, msi)
 {
 	int event = eventfd(0, EFD_NONBLOCK);
@@ -346,8 +441,25 @@ TEST_F(vtd, errno_nesting_parent)
 		       IOMMU_HWPT_ALLOC_NEST_PARENT |
 		       IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
 	for (bit = 0; bit < 32; bit++)
-		EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, good, flags, BIT(bit));
+		if (BIT(bit) != IOMMU_HWPT_ALLOC_PASID)
+			EXPECT_REFUSED(EOPNOTSUPP, IOMMU_HWPT_ALLOC, good, flags,
+				       BIT(bit));
 	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
+/* An HWPT for PASIDs also translates requests without one */
+TEST_F(vtd, pasid_hwpt)
+{
+	struct vm *vm = &self->vm;
+	uint32_t hwpt;
+
+	ASSERT_EQ(0, hwpt_alloc(vm, &self->edu, vm->ioas, IOMMU_HWPT_ALLOC_PASID,
+				&hwpt));
+	ASSERT_EQ(0, edu_attach(&self->edu, hwpt));
+	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+	ASSERT_EQ(0, edu_attach(&self->edu, self->hwpt));
+	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+	EXPECT_EQ(0, destroy(vm, hwpt));
 }
 
 /* Refused, and the HWPT that the call named can be destroyed at once */

@@ -1,0 +1,685 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of HWPTs on PASIDs with VT-d, without a VMM: a pasid-edu device moves
+ * data through several translations at once. Each IOAS maps the same IOVA to
+ * another page of the memory, so the page that a write of the device lands in
+ * says which of them translated it.
+ *
+ * Expects a pasid-edu device bound to vfio-pci, see tests/pasid-edu.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "kselftest_harness.h"
+#include "edu-test-lib.h"
+#include "qemu/pasid-edu.h"
+
+#define ECAP			0x10
+#define ECAP_NEST		BIT(26)
+
+#define VTD_TROUBLE		"WARNING:|BUG:|VT-d detected|QI HEAD"
+#define VTD_FAULT		"DMAR: \\[DMA (Read|Write) .* fault addr "
+
+/* Requests without a PASID */
+#define NO_PASID		(~0U)
+/* PASIDs of the tests, in more than one page of the PASID table */
+#define SPACES			5
+static const unsigned int numbers[SPACES] = { NO_PASID, 1, 5, 64, 1023 };
+
+/* Where every space maps its own page: PAGE_A + its number */
+#define WHERE			0x12345000UL
+
+struct device {
+	struct edu edu;		/* its file and ID, not its registers */
+	volatile uint8_t *bar;
+	char bdf[16];
+};
+
+struct space {
+	uint32_t ioas;
+	uint32_t hwpt;
+};
+
+static uint32_t reg32(struct device *dev, unsigned int offset)
+{
+	return *(volatile uint32_t *)(dev->bar + offset);
+}
+
+static void set32(struct device *dev, unsigned int offset, uint32_t value)
+{
+	*(volatile uint32_t *)(dev->bar + offset) = value;
+}
+
+static void set64(struct device *dev, unsigned int offset, uint64_t value)
+{
+	*(volatile uint64_t *)(dev->bar + offset) = value;
+}
+
+static uint32_t counter(struct device *dev, enum pasid_edu_counter which)
+{
+	return reg32(dev, PEDU_COUNTER(which));
+}
+
+static unsigned int count_matches(const char *pattern, char *path, size_t len)
+{
+	glob_t found;
+	unsigned int n = 0;
+
+	if (!glob(pattern, 0, NULL, &found)) {
+		n = found.gl_pathc;
+		snprintf(path, len, "%s", found.gl_pathv[0]);
+		globfree(&found);
+	}
+	return n;
+}
+
+static int device_open(struct device *dev, int iommufd)
+{
+	struct vfio_device_bind_iommufd bind = {
+		.argsz = sizeof(bind),
+		.iommufd = iommufd,
+	};
+	struct vfio_region_info bar = {
+		.argsz = sizeof(bar),
+		.index = VFIO_PCI_BAR0_REGION_INDEX,
+	};
+	struct vfio_region_info config = {
+		.argsz = sizeof(config),
+		.index = VFIO_PCI_CONFIG_REGION_INDEX,
+	};
+	const uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	char path[300], cdev[300];
+	void *mem;
+	int rc;
+
+	memset(dev, 0, sizeof(*dev));
+	dev->edu.fd = -1;
+	if (count_matches("/sys/bus/pci/drivers/vfio-pci/*:*", path, sizeof(path)) != 1)
+		return -ENOTUNIQ;
+	snprintf(dev->bdf, sizeof(dev->bdf), "%s", strrchr(path, '/') + 1);
+	strcat(path, "/vfio-dev/vfio*");
+	if (count_matches(path, cdev, sizeof(cdev)) != 1)
+		return -ENOTUNIQ;
+	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", strrchr(cdev, '/') + 1);
+	dev->edu.fd = open(path, O_RDWR | O_CLOEXEC);
+	if (dev->edu.fd < 0)
+		return -errno;
+	rc = xioctl(dev->edu.fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	if (!rc)
+		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &bar);
+	if (!rc)
+		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &config);
+	if (rc)
+		return rc;
+	dev->edu.id = bind.out_devid;
+	if (pwrite(dev->edu.fd, &command, sizeof(command),
+		   config.offset + PCI_COMMAND) != sizeof(command))
+		return -EIO;
+	mem = mmap(NULL, PEDU_BAR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		   dev->edu.fd, bar.offset);
+	if (mem == MAP_FAILED)
+		return -errno;
+	dev->bar = mem;
+	return reg32(dev, PEDU_ID) == PEDU_ID_VALUE ? 0 : -ENODEV;
+}
+
+/* Unmap first: the mapping keeps the device open */
+static void device_close(struct device *dev)
+{
+	if (dev->bar)
+		munmap((void *)dev->bar, PEDU_BAR_SIZE);
+	dev->bar = NULL;
+	if (dev->edu.fd >= 0)
+		close(dev->edu.fd);
+	dev->edu.fd = -1;
+}
+
+static int pasid_attach(struct device *dev, unsigned int pasid, uint32_t pt)
+{
+	struct vfio_device_attach_iommufd_pt cmd = {
+		.argsz = sizeof(cmd),
+		.flags = VFIO_DEVICE_ATTACH_PASID,
+		.pt_id = pt,
+		.pasid = pasid,
+	};
+
+	if (pasid == NO_PASID)
+		return edu_attach(&dev->edu, pt);
+	return xioctl(dev->edu.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd);
+}
+
+static int pasid_detach(struct device *dev, unsigned int pasid)
+{
+	struct vfio_device_detach_iommufd_pt cmd = {
+		.argsz = sizeof(cmd),
+		.flags = VFIO_DEVICE_DETACH_PASID,
+		.pasid = pasid,
+	};
+
+	if (pasid == NO_PASID)
+		return edu_detach(&dev->edu);
+	return xioctl(dev->edu.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd);
+}
+
+/* Channel @ch moves 8 bytes at @iova; each channel has its place in the buffer */
+static void dma_setup(struct device *dev, unsigned int ch, unsigned int pasid,
+		      uint32_t mode, uint64_t iova, uint32_t delay)
+{
+	set64(dev, PEDU_CH(ch) + PEDU_CH_ADDR, iova);
+	set32(dev, PEDU_CH(ch) + PEDU_CH_BUFFER, ch * 64);
+	set32(dev, PEDU_CH(ch) + PEDU_CH_LENGTH, sizeof(uint64_t));
+	set32(dev, PEDU_CH(ch) + PEDU_CH_PASID,
+	      pasid == NO_PASID ? 0 : PEDU_PASID_VALID | pasid);
+	set32(dev, PEDU_CH(ch) + PEDU_CH_MODE, mode);
+	set32(dev, PEDU_CH(ch) + PEDU_CH_DELAY, delay);
+}
+
+/* Returns a PEDU_ERR_*, or -1 if it never ends */
+static int dma_run(struct device *dev, unsigned int ch, uint32_t cmd)
+{
+	uint32_t status;
+	int i;
+
+	set32(dev, PEDU_CH(ch) + PEDU_CH_CMD, PEDU_CMD_START | cmd);
+	for (i = 0; i < 10000; i++) {
+		status = reg32(dev, PEDU_CH(ch) + PEDU_CH_STATUS);
+		if (!(status & PEDU_STATUS_BUSY))
+			return PEDU_STATUS_CODE(status);
+		usleep(1000);
+	}
+	return -1;
+}
+
+static int dma_write(struct device *dev, unsigned int pasid, uint32_t mode,
+		     uint64_t iova, uint64_t value)
+{
+	dma_setup(dev, 0, pasid, mode, iova, 0);
+	set64(dev, PEDU_BUFFER, value);
+	return dma_run(dev, 0, PEDU_CMD_TO_MEMORY);
+}
+
+static int dma_read(struct device *dev, unsigned int pasid, uint32_t mode,
+		    uint64_t iova, uint64_t *value)
+{
+	int rc;
+
+	set64(dev, PEDU_BUFFER, 0);
+	dma_setup(dev, 0, pasid, mode, iova, 0);
+	rc = dma_run(dev, 0, 0);
+	*value = *(volatile uint64_t *)(dev->bar + PEDU_BUFFER);
+	return rc;
+}
+
+/* Entries of the device TLB for a PASID */
+static int tlb_entries(struct device *dev, unsigned int pasid)
+{
+	const uint32_t wanted = pasid == NO_PASID ? 0 : PEDU_PASID_VALID | pasid;
+	uint32_t i, n = reg32(dev, PEDU_TLB_COUNT);
+	int found = 0;
+
+	for (i = 0; i < n; i++) {
+		set32(dev, PEDU_TLB_SELECT, i);
+		found += reg32(dev, PEDU_TLB_PASID) == wanted;
+	}
+	return found;
+}
+
+/* The page that a write lands in, NOWHERE, or -100 minus a PEDU_ERR_* */
+static int lands(struct device *dev, struct vm *vm, unsigned int pasid,
+		 uint32_t mode)
+{
+	static uint64_t token = 0xed0d0c0ffee00000ULL;
+	int page, rc;
+
+	for (page = GUEST_DATA; page < GUEST_PAGES; page++)
+		*(volatile uint64_t *)vm_page(vm, page) = 0;
+	rc = dma_write(dev, pasid, mode, WHERE, ++token);
+	return rc ? -100 - rc : vm_find_token(vm, token, 0);
+}
+
+#define BLOCKED(code)	(-100 - (code))
+
+/* The kernel reports a blocked DMA from an interrupt, which may come late */
+static bool fault_reported(int kmsg, unsigned int pasid, uint64_t iova)
+{
+	char regex[120];
+	int i;
+
+	snprintf(regex, sizeof(regex),
+		 "DMAR: \\[DMA Write PASID %#x\\] .* fault addr %#llx ", pasid,
+		 (unsigned long long)iova);
+	for (i = 0; i < 10000; i++) {
+		if (kmsg_count(kmsg, regex) > 0)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+static int space_init(struct vm *vm, struct device *dev, struct space *space,
+		      unsigned int page)
+{
+	const uint32_t ioas = vm->ioas;
+	int rc = iommufd_ioas_alloc(vm->fd, &space->ioas);
+
+	if (rc)
+		return rc;
+	vm->ioas = space->ioas;
+	rc = ioas_map(vm, page, 1, WHERE);
+	vm->ioas = ioas;
+	return rc ? rc : hwpt_alloc(vm, &dev->edu, space->ioas,
+				    IOMMU_HWPT_ALLOC_PASID, &space->hwpt);
+}
+
+FIXTURE(pasids)
+{
+	struct vm vm;
+	struct device dev;
+	struct space space[SPACES];
+	int kmsg;
+	int faults;
+};
+
+/* Every space is attached to its PASID, or to none */
+FIXTURE_SETUP(pasids)
+{
+	struct edu none;
+	int i;
+
+	self->kmsg = kmsg_open();
+	ASSERT_LE(0, self->kmsg);
+	self->faults = kmsg_open();
+	ASSERT_LE(0, self->faults);
+	ASSERT_EQ(0, vm_build(&self->vm, &none, 0, VM_MEMORY));
+	ASSERT_EQ(0, device_open(&self->dev, self->vm.fd));
+	ASSERT_TRUE(reg32(&self->dev, PEDU_CONFIG) & PEDU_HAS_PASID);
+	for (i = 0; i < SPACES; i++) {
+		ASSERT_EQ(0, space_init(&self->vm, &self->dev, &self->space[i],
+					PAGE_A + i));
+		ASSERT_EQ(0, pasid_attach(&self->dev, numbers[i],
+					  self->space[i].hwpt));
+	}
+}
+
+FIXTURE_TEARDOWN(pasids)
+{
+	struct vm *vm = &self->vm;
+	int i;
+
+	for (i = SPACES - 1; i >= 0; i--)
+		EXPECT_EQ(0, pasid_detach(&self->dev, numbers[i]));
+	for (i = 0; i < SPACES; i++) {
+		EXPECT_EQ(0, destroy(vm, self->space[i].hwpt));
+		EXPECT_EQ(0, destroy(vm, self->space[i].ioas));
+	}
+	device_close(&self->dev);
+	close(vm->fd);
+	munmap(vm->mem, GUEST_PAGES * PAGE_SIZE);
+	EXPECT_EQ(0, kmsg_count(self->kmsg, VTD_TROUBLE));
+}
+
+/* Each PASID sees its own page, and none that of another */
+TEST_F(pasids, isolation)
+{
+	struct vm *vm = &self->vm;
+	uint64_t value;
+	int i;
+
+	for (i = 0; i < SPACES; i++)
+		EXPECT_EQ(PAGE_A + i, lands(&self->dev, vm, numbers[i], 0));
+	for (i = 0; i < SPACES; i++)
+		*(uint64_t *)vm_page(vm, PAGE_A + i) = 0x1000 + i;
+	for (i = 0; i < SPACES; i++) {
+		EXPECT_EQ(PEDU_ERR_NONE,
+			  dma_read(&self->dev, numbers[i], 0, WHERE, &value));
+		EXPECT_EQ(0x1000 + i, value);
+	}
+	EXPECT_EQ(0, kmsg_count(self->faults, VTD_FAULT));
+
+	/* A PASID that nobody attached, also in a page of the table in use */
+	EXPECT_EQ(BLOCKED(PEDU_ERR_BLOCKED), lands(&self->dev, vm, 6, 0));
+	EXPECT_TRUE(fault_reported(self->faults, 6, WHERE));
+	EXPECT_EQ(BLOCKED(PEDU_ERR_BLOCKED), lands(&self->dev, vm, 4242, 0));
+	EXPECT_TRUE(fault_reported(self->faults, 4242, WHERE));
+}
+
+/* An unmap is seen by the PASID of its IOAS only */
+TEST_F(pasids, unmap)
+{
+	struct vm *vm = &self->vm;
+	const uint32_t ioas = vm->ioas;
+	int i;
+
+	for (i = 0; i < SPACES; i++)
+		EXPECT_EQ(PAGE_A + i, lands(&self->dev, vm, numbers[i], 0));
+	vm->ioas = self->space[2].ioas;
+	ASSERT_EQ(0, ioas_unmap(vm, WHERE, PAGE_SIZE));
+	EXPECT_EQ(BLOCKED(PEDU_ERR_BLOCKED), lands(&self->dev, vm, numbers[2], 0));
+	EXPECT_TRUE(fault_reported(self->faults, numbers[2], WHERE));
+	ASSERT_EQ(0, ioas_map(vm, PAGE_A + 10, 1, WHERE));
+	vm->ioas = ioas;
+	for (i = 0; i < SPACES; i++)
+		EXPECT_EQ(PAGE_A + (i == 2 ? 10 : i),
+			  lands(&self->dev, vm, numbers[i], 0));
+}
+
+/* No DMA of a running device fails or is translated by the old domain */
+TEST_F(pasids, replace_under_dma)
+{
+	struct device *dev = &self->dev;
+	struct vm *vm = &self->vm;
+	uint32_t before, status;
+	struct space other;
+	int round, i;
+
+	ASSERT_EQ(0, space_init(vm, dev, &other, PAGE_A + 10));
+	/* Two channels of PASID 5 and one of another, until an error */
+	for (i = 1; i <= 3; i++) {
+		dma_setup(dev, i, i < 3 ? 5 : 64, 0, WHERE, 20);
+		set64(dev, PEDU_BUFFER + i * 64, 0x77);
+		set32(dev, PEDU_CH(i) + PEDU_CH_CMD, PEDU_CMD_START |
+		      PEDU_CMD_TO_MEMORY | PEDU_CMD_REPEAT);
+	}
+	for (round = 0; round < 100; round++) {
+		const bool odd = round & 1;
+
+		ASSERT_EQ(0, pasid_attach(dev, 5, odd ? self->space[2].hwpt :
+						  other.hwpt));
+		ASSERT_EQ(PAGE_A + (odd ? 2 : 10), lands(dev, vm, 5, 0));
+		/* Nothing arrives in the former page any more */
+		*(volatile uint64_t *)vm_page(vm, PAGE_A + (odd ? 10 : 2)) = 0;
+		before = reg32(dev, PEDU_CH(1) + PEDU_CH_ROUNDS);
+		while (reg32(dev, PEDU_CH(1) + PEDU_CH_ROUNDS) - before < 3) {
+			status = reg32(dev, PEDU_CH(1) + PEDU_CH_STATUS);
+			ASSERT_TRUE(status & PEDU_STATUS_BUSY);
+		}
+		ASSERT_EQ(0, *(volatile uint64_t *)
+			  vm_page(vm, PAGE_A + (odd ? 10 : 2)));
+	}
+	for (i = 1; i <= 3; i++) {
+		EXPECT_TRUE(reg32(dev, PEDU_CH(i) + PEDU_CH_STATUS) &
+			    PEDU_STATUS_BUSY);
+		EXPECT_EQ(0, reg32(dev, PEDU_CH(i) + PEDU_CH_ERRORS));
+		EXPECT_LT(100, reg32(dev, PEDU_CH(i) + PEDU_CH_ROUNDS));
+		set32(dev, PEDU_CH(i) + PEDU_CH_CMD, PEDU_CMD_STOP);
+	}
+	EXPECT_EQ(0, kmsg_count(self->faults, VTD_FAULT));
+	EXPECT_EQ(0, destroy(vm, other.hwpt));
+	EXPECT_EQ(0, destroy(vm, other.ioas));
+}
+
+/* After a detach the PASID is blocked and the others go on */
+TEST_F(pasids, detach)
+{
+	struct device *dev = &self->dev;
+	struct vm *vm = &self->vm;
+
+	EXPECT_EQ(PAGE_A + 2, lands(dev, vm, 5, 0));
+	ASSERT_EQ(0, pasid_detach(dev, 5));
+	EXPECT_EQ(BLOCKED(PEDU_ERR_BLOCKED), lands(dev, vm, 5, 0));
+	EXPECT_TRUE(fault_reported(self->faults, 5, WHERE));
+	EXPECT_EQ(PAGE_A + 1, lands(dev, vm, 1, 0));
+	EXPECT_EQ(PAGE_A, lands(dev, vm, NO_PASID, 0));
+	/* The RID alone is blocked, too */
+	ASSERT_EQ(0, pasid_detach(dev, NO_PASID));
+	EXPECT_EQ(BLOCKED(PEDU_ERR_BLOCKED), lands(dev, vm, NO_PASID, 0));
+	EXPECT_EQ(PAGE_A + 3, lands(dev, vm, 64, 0));
+	ASSERT_EQ(0, pasid_attach(dev, NO_PASID, self->space[0].hwpt));
+	ASSERT_EQ(0, pasid_attach(dev, 5, self->space[2].hwpt));
+	EXPECT_EQ(PAGE_A + 2, lands(dev, vm, 5, 0));
+	EXPECT_EQ(PAGE_A, lands(dev, vm, NO_PASID, 0));
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int rc = fd < 0 ? -errno : 0;
+
+	if (!rc && write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		rc = -EIO;
+	close(fd);
+	return rc;
+}
+
+/*
+ * Let the @nth allocation of this thread fail, or none any more with 0. Returns
+ * whether the one of the last call has failed. The file stays open, as closing
+ * it allocates as well.
+ */
+static int fail_nth(int nth)
+{
+	static int fd = -1;
+	char text[16] = "";
+	bool failed;
+	int len;
+
+	if (fd < 0)
+		fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (fd < 0 || pread(fd, text, sizeof(text) - 1, 0) < 1)
+		return -EIO;
+	failed = atoi(text) == 0;
+	len = snprintf(text, sizeof(text), "%d", nth);
+	return pwrite(fd, text, len, 0) == len ? failed : -EIO;
+}
+
+/* An attach that fails, at whichever allocation, has no effect */
+TEST_F(pasids, replace_without_memory)
+{
+	struct device *dev = &self->dev;
+	struct vm *vm = &self->vm;
+	struct space other;
+	int nth, rc, failures = 0;
+
+	ASSERT_EQ(0, write_file("/sys/kernel/debug/failslab/ignore-gfp-wait", "N"));
+	ASSERT_EQ(0, write_file("/sys/kernel/debug/failslab/verbose", "0"));
+	ASSERT_EQ(0, space_init(vm, dev, &other, PAGE_A + 10));
+
+	for (nth = 1; nth < 100; nth++) {
+		ASSERT_LE(0, fail_nth(nth));
+		rc = pasid_attach(dev, 5, other.hwpt);
+		if (!fail_nth(0))
+			break;
+		ASSERT_EQ(rc ? PAGE_A + 2 : PAGE_A + 10, lands(dev, vm, 5, 0));
+		if (!rc) {
+			/* It could do without */
+			ASSERT_EQ(0, pasid_attach(dev, 5, self->space[2].hwpt));
+			continue;
+		}
+		EXPECT_EQ(-ENOMEM, rc);
+		failures++;
+	}
+	ASSERT_EQ(0, rc);
+	/* In iommufd, and for the record, the domain ID and the cache tags */
+	EXPECT_LE(4, failures);
+	EXPECT_EQ(PAGE_A + 10, lands(dev, vm, 5, 0));
+	EXPECT_EQ(0, kmsg_count(self->faults, VTD_FAULT));
+
+	/* The same for the first attach of a PASID, which stays blocked */
+	for (nth = 1, failures = 0; nth < 100; nth++) {
+		ASSERT_LE(0, fail_nth(nth));
+		rc = pasid_attach(dev, 7, other.hwpt);
+		if (!fail_nth(0))
+			break;
+		ASSERT_EQ(rc ? BLOCKED(PEDU_ERR_BLOCKED) : PAGE_A + 10,
+			  lands(dev, vm, 7, 0));
+		if (!rc)
+			ASSERT_EQ(0, pasid_detach(dev, 7));
+		failures += !!rc;
+	}
+	ASSERT_EQ(0, rc);
+	EXPECT_LE(4, failures);
+	EXPECT_EQ(0, pasid_detach(dev, 7));
+	EXPECT_EQ(0, pasid_attach(dev, 5, self->space[2].hwpt));
+	EXPECT_EQ(0, destroy(vm, other.hwpt));
+	EXPECT_EQ(0, destroy(vm, other.ioas));
+}
+
+/* The device TLB is flushed by PASID, and at each change of a translation */
+TEST_F(pasids, device_tlb)
+{
+	struct device *dev = &self->dev;
+	struct vm *vm = &self->vm;
+	const uint32_t ioas = vm->ioas;
+	uint32_t before;
+	int i;
+
+	ASSERT_TRUE(reg32(dev, PEDU_CONFIG) & PEDU_HAS_ATS);
+	for (i = 0; i < SPACES; i++) {
+		EXPECT_EQ(PAGE_A + i, lands(dev, vm, numbers[i], PEDU_MODE_ATS));
+		EXPECT_EQ(1, tlb_entries(dev, numbers[i]));
+	}
+
+	/* Unmap */
+	before = counter(dev, PEDU_C_INV_PASID);
+	vm->ioas = self->space[2].ioas;
+	ASSERT_EQ(0, ioas_unmap(vm, WHERE, PAGE_SIZE));
+	EXPECT_EQ(1, counter(dev, PEDU_C_INV_PASID) - before);
+	EXPECT_EQ(PEDU_PASID_VALID | 5, reg32(dev, PEDU_INV_PASID));
+	for (i = 0; i < SPACES; i++)
+		EXPECT_EQ(i != 2, tlb_entries(dev, numbers[i]));
+	EXPECT_EQ(BLOCKED(PEDU_ERR_ATS_NONE), lands(dev, vm, 5, PEDU_MODE_ATS));
+	ASSERT_EQ(0, ioas_map(vm, PAGE_A + 2, 1, WHERE));
+	vm->ioas = ioas;
+
+	/* Replace */
+	EXPECT_EQ(PAGE_A + 3, lands(dev, vm, 64, PEDU_MODE_ATS));
+	ASSERT_EQ(0, pasid_attach(dev, 64, self->space[2].hwpt));
+	EXPECT_EQ(0, tlb_entries(dev, 64));
+	EXPECT_EQ(PAGE_A + 2, lands(dev, vm, 64, PEDU_MODE_ATS));
+	EXPECT_EQ(PAGE_A + 2, lands(dev, vm, 5, PEDU_MODE_ATS));
+
+	/* Detach, of a PASID and of the RID; the others stay usable by ATS */
+	ASSERT_EQ(0, pasid_detach(dev, 64));
+	EXPECT_EQ(0, tlb_entries(dev, 64));
+	EXPECT_NE(PAGE_A + 2, lands(dev, vm, 64, PEDU_MODE_ATS));
+	ASSERT_EQ(0, pasid_detach(dev, NO_PASID));
+	EXPECT_EQ(0, tlb_entries(dev, NO_PASID));
+	EXPECT_TRUE(reg32(dev, PEDU_CONFIG) & PEDU_HAS_ATS);
+	EXPECT_EQ(PAGE_A + 1, lands(dev, vm, 1, PEDU_MODE_ATS));
+	EXPECT_EQ(1, tlb_entries(dev, 1));
+	ASSERT_EQ(0, pasid_attach(dev, NO_PASID, self->space[0].hwpt));
+	ASSERT_EQ(0, pasid_attach(dev, 64, self->space[3].hwpt));
+	for (i = 0; i < SPACES; i++)
+		EXPECT_EQ(PAGE_A + i, lands(dev, vm, numbers[i], PEDU_MODE_ATS));
+}
+
+/* A process with PASIDs in use dies: nothing stays attached */
+TEST(pasid_death)
+{
+	const int kmsg = kmsg_open();
+	struct device dev;
+	struct edu none;
+	struct vm vm;
+	int i, status, ready[2];
+	char c;
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, pipe(ready));
+	status = fork();
+	if (!status) {
+		struct space space;
+
+		if (vm_build(&vm, &none, 0, VM_MEMORY) || device_open(&dev, vm.fd) ||
+		    space_init(&vm, &dev, &space, PAGE_A))
+			_exit(1);
+		for (i = 0; i < SPACES; i++)
+			if (pasid_attach(&dev, numbers[i], space.hwpt))
+				_exit(1);
+		for (i = 0; i < SPACES; i++) {
+			dma_setup(&dev, i, numbers[i], 0, WHERE, 20);
+			set32(&dev, PEDU_CH(i) + PEDU_CH_CMD, PEDU_CMD_START |
+			      PEDU_CMD_TO_MEMORY | PEDU_CMD_REPEAT);
+		}
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	ASSERT_EQ(1, read(ready[0], &c, 1));
+	ASSERT_EQ(0, kill(status, SIGKILL));
+	ASSERT_EQ(status, waitpid(status, &i, 0));
+	EXPECT_TRUE(WIFSIGNALED(i));
+
+	ASSERT_EQ(0, vm_build(&vm, &none, 0, VM_MEMORY));
+	ASSERT_EQ(0, device_open(&dev, vm.fd));
+	for (i = 0; i < SPACES; i++)
+		EXPECT_EQ(BLOCKED(PEDU_ERR_BLOCKED),
+			  lands(&dev, &vm, numbers[i], 0));
+	device_close(&dev);
+	close(vm.fd);
+	EXPECT_EQ(0, kmsg_count(kmsg, VTD_TROUBLE));
+}
+
+static void *unplug(void *bdf)
+{
+	char path[100];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", (char *)bdf);
+	return (void *)(long)write_file(path, "1");
+}
+
+/* The device is unplugged while its PASIDs are attached */
+TEST(pasid_unplug)
+{
+	const int kmsg = kmsg_open();
+	struct space space[SPACES];
+	char path[100];
+	struct device dev;
+	pthread_t thread;
+	struct edu none;
+	struct vm vm;
+	void *rc;
+	int i;
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, vm_build(&vm, &none, 0, VM_MEMORY));
+	ASSERT_EQ(0, device_open(&dev, vm.fd));
+	for (i = 0; i < SPACES; i++) {
+		ASSERT_EQ(0, space_init(&vm, &dev, &space[i], PAGE_A + i));
+		ASSERT_EQ(0, pasid_attach(&dev, numbers[i], space[i].hwpt));
+		EXPECT_EQ(PAGE_A + i, lands(&dev, &vm, numbers[i], 0));
+	}
+	ASSERT_EQ(0, pthread_create(&thread, NULL, unplug, dev.bdf));
+	/* It waits for the file */
+	usleep(200000);
+	device_close(&dev);
+	ASSERT_EQ(0, pthread_join(thread, &rc));
+	EXPECT_EQ(NULL, rc);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", dev.bdf);
+	EXPECT_NE(0, access(path, F_OK));
+	for (i = 0; i < SPACES; i++) {
+		EXPECT_EQ(0, destroy(&vm, space[i].hwpt));
+		EXPECT_EQ(0, destroy(&vm, space[i].ioas));
+	}
+	close(vm.fd);
+
+	/* It comes back, without anything attached */
+	ASSERT_EQ(0, write_file("/sys/bus/pci/rescan", "1"));
+	strcat(path, "/driver_override");
+	ASSERT_EQ(0, write_file(path, "vfio-pci"));
+	ASSERT_EQ(0, write_file("/sys/bus/pci/drivers_probe", dev.bdf));
+	ASSERT_EQ(0, vm_build(&vm, &none, 0, VM_MEMORY));
+	ASSERT_EQ(0, device_open(&dev, vm.fd));
+	for (i = 0; i < SPACES; i++)
+		EXPECT_EQ(BLOCKED(PEDU_ERR_BLOCKED),
+			  lands(&dev, &vm, numbers[i], 0));
+	device_close(&dev);
+	close(vm.fd);
+	EXPECT_EQ(0, kmsg_count(kmsg, VTD_TROUBLE));
+}
+
+TEST_HARNESS_MAIN
