@@ -565,6 +565,11 @@ TEST_F(vtd, first_stage)
 	EXPECT_EQ(BIG(1) + 0x9000, look(self, 0x40009000, NO_PASID, 0));
 	EXPECT_EQ(1, model(self, VTDM_IOTLB_HITS));
 	EXPECT_EQ(1, model(self, VTDM_FIRST_STAGE));
+	/* 1 GiB */
+	put64(self, entry(self, root, 0x80000000, 3, 7), P | RW | US | BIT(7));
+	EXPECT_EQ(PAGE(3), look(self, 0x80000000 + PAGE(3), NO_PASID, 0));
+	EXPECT_EQ(PAGE(4), look(self, 0x80000000 + PAGE(4), NO_PASID, 0));
+	EXPECT_EQ(2, model(self, VTDM_IOTLB_HITS));
 }
 
 TEST_F(vtd, second_stage)
@@ -589,6 +594,24 @@ TEST_F(vtd, second_stage)
 	EXPECT_EQ(0, store(self, 0x9008, NO_PASID, 0, 5));
 	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(self, 1ULL << 48, NO_PASID, 0));
 	EXPECT_EQ(0x84, fault(self));
+}
+
+TEST_F(vtd, second_stage_width)
+{
+	uint64_t root = new_table(self), l3;
+
+	map(self, root, 0x7000, PAGE(2), R | W);
+	l3 = get64(self, root) & ~0xfffULL;
+	set_pe(self, 5, SECOND, 7, 0, 0);
+	put64(self, pe_at(self, 5), l3 | SECOND << 6 | 1 << 2 | 1);
+	EXPECT_EQ(PAGE(2), look(self, 0x7000, 5, 0));
+	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(self, 1ULL << 39, 5, 0));
+	EXPECT_EQ(0x84, fault(self));
+	/* Five levels are none of SAGAW */
+	set_pe(self, 6, SECOND, 7, 0, 0);
+	put64(self, pe_at(self, 6), root | SECOND << 6 | 3 << 2 | 1);
+	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(self, 0x7000, 6, 0));
+	EXPECT_EQ(0x5b, fault(self));
 }
 
 TEST_F(vtd, second_stage_ad)
@@ -911,6 +934,28 @@ TEST_F(vtd, stale_context)
 	EXPECT_EQ(0x41, fault(self));
 }
 
+/* CAP.ESRTPS is clear: a new root table drops nothing, nor does translation off and on */
+TEST_F(vtd, root_keeps)
+{
+	uint64_t root = new_table(self);
+
+	set_pe(self, 0, PT, 1, 0, 0);
+	ASSERT_EQ(PAGE(1), look(self, PAGE(1), NO_PASID, 0));
+	map(self, root, PAGE(1), PAGE(2), R | W);
+	set_pe(self, 0, SECOND, 9, 0, root);
+	put32(self, VTD + GCMD, BIT(31) | BIT(30) | BIT(26));
+	EXPECT_EQ(PAGE(1), look(self, PAGE(1), NO_PASID, 0));
+	put32(self, VTD + GCMD, BIT(26));
+	EXPECT_EQ(PAGE(3), look(self, PAGE(3), NO_PASID, 0));
+	EXPECT_EQ(FAULT | PEDU_ERR_ATS_REFUSED, look(self, PAGE(3), NO_PASID, PEDU_MODE_ATS));
+	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(self, PAGE(3), 5, 0));
+	put32(self, VTD + GCMD, BIT(31) | BIT(26));
+	EXPECT_EQ(PAGE(1), look(self, PAGE(1), NO_PASID, 0));
+	EXPECT_EQ(0, fault(self));
+	flush_all(self);
+	EXPECT_EQ(PAGE(2), look(self, PAGE(1), NO_PASID, 0));
+}
+
 /* The IOTLB does not know requesters: a DID used again without an invalidation leaks */
 TEST_F(vtd, iotlb_is_shared)
 {
@@ -1078,6 +1123,12 @@ TEST_F(vtd, queue_errors)
 	put32(self, VTD + FSTS, BIT(4));
 	EXPECT_TRUE(wait_done(self));
 	EXPECT_EQ(2, model(self, VTDM_IQE));
+	/* Beyond MAMV */
+	ASSERT_EQ(18, get64(self, VTD + CAP) >> 48 & 0x3f);
+	submit_done(self, pasid_iotlb(3, 7, 5), 18);
+	submit(self, pasid_iotlb(3, 7, 5), 19);
+	EXPECT_FALSE(wait_done(self));
+	EXPECT_EQ(3, model(self, VTDM_IQE));
 }
 
 TEST_F(vtd, log)
@@ -1319,6 +1370,32 @@ TEST_F(plain, second_stage_only)
 	put64(m, pe_at(m, 0), get64(m, pe_at(m, 0)) | BIT(9));
 	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(m, 0x7000, NO_PASID, 0));
 	EXPECT_EQ(0x5a, fault(m));
+	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(m, 0x7000, 5, 0));
+	EXPECT_EQ(0x45, fault(m));
+}
+
+/* Both stages, but not one on the other */
+TEST(first_stage_without_nesting)
+{
+	Machine machine = { }, *m = &machine;
+	uint64_t first, second;
+
+	start_qemu(m, "first-stage=on,pasid-bits=8");
+	first = new_table(m);
+	second = new_table(m);
+	EXPECT_EQ(7, get64(m, VTD + ECAP) >> 35 & 0x1f);
+	EXPECT_EQ(BIT(46) | BIT(47), get64(m, VTD + ECAP) & (BIT(26) | BIT(46) | BIT(47)));
+	map_tables(m, second, R | W);
+	map(m, first, 0x7000, PAGE(1), P | RW | US);
+	map(m, second, 0x7000, PAGE(2), R | W);
+	set_pe(m, 5, FIRST, 7, first, 0);
+	set_pe(m, 6, SECOND, 8, 0, second);
+	set_pe(m, 7, NESTED, 9, first, second);
+	EXPECT_EQ(PAGE(1), look(m, 0x7000, 5, 0));
+	EXPECT_EQ(PAGE(2), look(m, 0x7000, 6, 0));
+	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(m, 0x7000, 7, 0));
+	EXPECT_EQ(0x5b, fault(m));
+	stop_qemu(m);
 }
 
 TEST_HARNESS_MAIN

@@ -732,7 +732,7 @@ static void report(IntelIOMMUState *s, uint16_t sid, const PCIRequest *r, int fa
         COUNT(s, FAULTS_DISABLED);
         return;
     }
-    switch (vtd_record_fault(s, sid, hi, lo)) {
+    switch (vtd_record_fault(s, hi, lo)) {
     case VTD_RECORDED:
         COUNT(s, FAULTS);
         break;
@@ -779,7 +779,7 @@ static PCIAnswer answer_request(IntelIOMMUState *s, uint16_t sid, const PCIReque
         fault = FR_CONTEXT_DTE;
         goto out;
     }
-    if (pasid != PCI_NO_PASID && !(ce->val[0] & CE_PASIDE)) {
+    if (pasid != PCI_NO_PASID && !((ce->val[0] & CE_PASIDE) && (s->ecap & VTD_ECAP_PASID))) {
         fault = FR_CONTEXT_PASIDE;
         goto out;
     }

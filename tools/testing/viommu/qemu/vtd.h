@@ -28,6 +28,6 @@ void vtd_model_drop_iotlb(IntelIOMMUState *s);
 
 /* Of intel_iommu.c */
 typedef enum { VTD_RECORDED, VTD_MERGED, VTD_LOST } VTDRecorded;
-VTDRecorded vtd_record_fault(IntelIOMMUState *s, uint16_t source_id, uint64_t hi, uint64_t lo);
+VTDRecorded vtd_record_fault(IntelIOMMUState *s, uint64_t hi, uint64_t lo);
 
 #endif
