@@ -41,6 +41,8 @@ static const unsigned int numbers[SPACES] = { NO_PASID, 1, 5, 64, 1023 };
 
 /* Where every space maps its own page: PAGE_A + its number */
 #define WHERE			0x12345000UL
+/* In that page, for transfers that go on beside those to WHERE */
+#define ASIDE			(WHERE + 256)
 
 struct device {
 	struct edu edu;		/* its file and ID, not its registers */
@@ -269,6 +271,13 @@ static bool fault_reported(int kmsg, unsigned int pasid, uint64_t iova)
 	return false;
 }
 
+/* Wait until the kernel prints faults again: ten every five seconds */
+static void faults_allowed(int kmsg)
+{
+	sleep(6);
+	kmsg_count(kmsg, VTD_FAULT);
+}
+
 static int space_init(struct vm *vm, struct device *dev, struct space *space,
 		      unsigned int page)
 {
@@ -338,6 +347,7 @@ TEST_F(pasids, isolation)
 	uint64_t value;
 	int i;
 
+	faults_allowed(self->faults);
 	for (i = 0; i < SPACES; i++)
 		EXPECT_EQ(PAGE_A + i, lands(&self->dev, vm, numbers[i], 0));
 	for (i = 0; i < SPACES; i++)
@@ -363,6 +373,7 @@ TEST_F(pasids, unmap)
 	const uint32_t ioas = vm->ioas;
 	int i;
 
+	faults_allowed(self->faults);
 	for (i = 0; i < SPACES; i++)
 		EXPECT_EQ(PAGE_A + i, lands(&self->dev, vm, numbers[i], 0));
 	vm->ioas = self->space[2].ioas;
@@ -381,6 +392,7 @@ TEST_F(pasids, replace_under_dma)
 {
 	struct device *dev = &self->dev;
 	struct vm *vm = &self->vm;
+	volatile uint64_t *former;
 	uint32_t before, status;
 	struct space other;
 	int round, i;
@@ -388,7 +400,7 @@ TEST_F(pasids, replace_under_dma)
 	ASSERT_EQ(0, space_init(vm, dev, &other, PAGE_A + 10));
 	/* Two channels of PASID 5 and one of another, until an error */
 	for (i = 1; i <= 3; i++) {
-		dma_setup(dev, i, i < 3 ? 5 : 64, 0, WHERE, 20);
+		dma_setup(dev, i, i < 3 ? 5 : 64, 0, ASIDE, 20);
 		set64(dev, PEDU_BUFFER + i * 64, 0x77);
 		set32(dev, PEDU_CH(i) + PEDU_CH_CMD, PEDU_CMD_START |
 		      PEDU_CMD_TO_MEMORY | PEDU_CMD_REPEAT);
@@ -400,14 +412,14 @@ TEST_F(pasids, replace_under_dma)
 						  other.hwpt));
 		ASSERT_EQ(PAGE_A + (odd ? 2 : 10), lands(dev, vm, 5, 0));
 		/* Nothing arrives in the former page any more */
-		*(volatile uint64_t *)vm_page(vm, PAGE_A + (odd ? 10 : 2)) = 0;
+		former = vm_page(vm, PAGE_A + (odd ? 10 : 2)) + ASIDE % PAGE_SIZE;
+		*former = 0;
 		before = reg32(dev, PEDU_CH(1) + PEDU_CH_ROUNDS);
 		while (reg32(dev, PEDU_CH(1) + PEDU_CH_ROUNDS) - before < 3) {
 			status = reg32(dev, PEDU_CH(1) + PEDU_CH_STATUS);
 			ASSERT_TRUE(status & PEDU_STATUS_BUSY);
 		}
-		ASSERT_EQ(0, *(volatile uint64_t *)
-			  vm_page(vm, PAGE_A + (odd ? 10 : 2)));
+		ASSERT_EQ(0, *former);
 	}
 	for (i = 1; i <= 3; i++) {
 		EXPECT_TRUE(reg32(dev, PEDU_CH(i) + PEDU_CH_STATUS) &
@@ -427,6 +439,7 @@ TEST_F(pasids, detach)
 	struct device *dev = &self->dev;
 	struct vm *vm = &self->vm;
 
+	faults_allowed(self->faults);
 	EXPECT_EQ(PAGE_A + 2, lands(dev, vm, 5, 0));
 	ASSERT_EQ(0, pasid_detach(dev, 5));
 	EXPECT_EQ(BLOCKED(PEDU_ERR_BLOCKED), lands(dev, vm, 5, 0));
@@ -680,6 +693,308 @@ TEST(pasid_unplug)
 	device_close(&dev);
 	close(vm.fd);
 	EXPECT_EQ(0, kmsg_count(kmsg, VTD_TROUBLE));
+}
+
+/* A first stage of the guest, in guest memory: 4 levels, one page mapped at WHERE */
+static void first_stage_init(struct vm *vm, unsigned int tables, unsigned int page)
+{
+	int level;
+
+	/* Present, writable, user, accessed, dirty */
+	for (level = 0; level < 4; level++) {
+		uint64_t *table = vm_page(vm, tables + level);
+
+		memset(table, 0, PAGE_SIZE);
+		table[WHERE >> (39 - 9 * level) & 0x1ff] =
+			IPA(level < 3 ? tables + level + 1 : page) | 0x67;
+	}
+}
+
+static int first_stage_alloc(struct vm *vm, struct device *dev, uint32_t parent,
+			     struct iommu_hwpt_vtd_s1 s1, uint32_t flags, uint32_t *id)
+{
+	struct iommu_hwpt_alloc cmd = {
+		.size = sizeof(cmd),
+		.flags = flags,
+		.dev_id = dev->edu.id,
+		.pt_id = parent,
+		.data_type = IOMMU_HWPT_DATA_VTD_S1,
+		.data_len = sizeof(s1),
+		.data_uptr = (uintptr_t)&s1,
+	};
+	int rc = xioctl(vm->fd, IOMMU_HWPT_ALLOC, &cmd);
+
+	*id = cmd.out_hwpt_id;
+	return rc;
+}
+
+static int first_stage_invalidate(struct vm *vm, uint32_t hwpt, uint64_t addr,
+				  uint64_t npages)
+{
+	struct iommu_hwpt_vtd_s1_invalidate entry = {
+		.addr = addr,
+		.npages = npages,
+	};
+	struct iommu_hwpt_invalidate cmd = {
+		.size = sizeof(cmd),
+		.hwpt_id = hwpt,
+		.data_uptr = (uintptr_t)&entry,
+		.data_type = IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
+		.entry_len = sizeof(entry),
+		.entry_num = 1,
+	};
+	int rc = xioctl(vm->fd, IOMMU_HWPT_INVALIDATE, &cmd);
+
+	if (cmd.entry_num != !rc)
+		return -EPROTO;
+	return rc;
+}
+
+/* Two first stages on one second stage; the RID and PASID 5 have the second stage */
+FIXTURE(nested)
+{
+	struct vm vm;
+	struct device dev;
+	uint32_t s2;
+	uint32_t s1[2];
+	int kmsg;
+	int faults;
+};
+
+#define TABLES(n)	(4 * (n))
+#define S1(n)	((struct iommu_hwpt_vtd_s1){ .pgtbl_addr = IPA(TABLES(n)), .addr_width = 48 })
+
+FIXTURE_SETUP(nested)
+{
+	struct vm *vm = &self->vm;
+	struct edu none;
+	int i;
+
+	self->kmsg = kmsg_open();
+	ASSERT_LE(0, self->kmsg);
+	self->faults = kmsg_open();
+	ASSERT_LE(0, self->faults);
+	ASSERT_EQ(0, vm_build(vm, &none, 0, VM_MEMORY));
+	ASSERT_EQ(0, device_open(&self->dev, vm->fd));
+	ASSERT_EQ(0, hwpt_alloc(vm, &self->dev.edu, vm->ioas,
+				IOMMU_HWPT_ALLOC_NEST_PARENT |
+				IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
+				IOMMU_HWPT_ALLOC_PASID, &self->s2));
+	for (i = 0; i < 2; i++) {
+		first_stage_init(vm, TABLES(i), PAGE_A + i);
+		ASSERT_EQ(0, first_stage_alloc(vm, &self->dev, self->s2, S1(i),
+					       IOMMU_HWPT_ALLOC_PASID,
+					       &self->s1[i]));
+	}
+	ASSERT_EQ(0, pasid_attach(&self->dev, NO_PASID, self->s2));
+	ASSERT_EQ(0, pasid_attach(&self->dev, 5, self->s2));
+}
+
+FIXTURE_TEARDOWN(nested)
+{
+	struct vm *vm = &self->vm;
+
+	EXPECT_EQ(0, pasid_detach(&self->dev, 5));
+	EXPECT_EQ(0, pasid_detach(&self->dev, NO_PASID));
+	EXPECT_EQ(0, destroy(vm, self->s1[0]));
+	EXPECT_EQ(0, destroy(vm, self->s1[1]));
+	EXPECT_EQ(0, destroy(vm, self->s2));
+	device_close(&self->dev);
+	close(vm->fd);
+	munmap(vm->mem, GUEST_PAGES * PAGE_SIZE);
+	EXPECT_EQ(0, kmsg_count(self->kmsg, VTD_TROUBLE));
+}
+
+/* What no entry can express is refused at the allocation */
+TEST_F(nested, errno_alloc)
+{
+	struct vm *vm = &self->vm;
+	struct iommu_hwpt_vtd_s1 s1;
+	uint32_t id;
+	int bit;
+
+#define REFUSED(err, field, value)						\
+	do {									\
+		s1 = S1(0);							\
+		s1.field = value;						\
+		EXPECT_EQ(-(err), first_stage_alloc(vm, &self->dev, self->s2,	\
+						    s1, 0, &id));		\
+	} while (0)
+
+	for (bit = 3; bit < 64; bit++)
+		REFUSED(EOPNOTSUPP, flags, BIT(bit));
+	REFUSED(EOPNOTSUPP, __reserved, 1);
+	REFUSED(EINVAL, addr_width, 0);
+	REFUSED(EINVAL, addr_width, 39);
+	REFUSED(EINVAL, addr_width, 57);
+	for (bit = 0; bit < 12; bit++)
+		REFUSED(EINVAL, pgtbl_addr, IPA(0) | BIT(bit));
+}
+
+TEST_F(nested, invalidate)
+{
+	const uint64_t all = ~0ULL;
+	struct vm *vm = &self->vm;
+
+	EXPECT_EQ(0, first_stage_invalidate(vm, self->s1[0], 0, all));
+	EXPECT_EQ(0, first_stage_invalidate(vm, self->s1[0], WHERE, 1));
+	EXPECT_EQ(0, first_stage_invalidate(vm, self->s1[0], 0, 1ULL << 52));
+	EXPECT_EQ(0, first_stage_invalidate(vm, self->s1[0], -PAGE_SIZE, 1));
+	EXPECT_EQ(-EINVAL, first_stage_invalidate(vm, self->s1[0], 0, 0));
+	EXPECT_EQ(-EINVAL, first_stage_invalidate(vm, self->s1[0], WHERE, 0));
+	EXPECT_EQ(-EINVAL, first_stage_invalidate(vm, self->s1[0], -PAGE_SIZE, 2));
+	EXPECT_EQ(-EINVAL, first_stage_invalidate(vm, self->s1[0], PAGE_SIZE, 1ULL << 52));
+	EXPECT_EQ(-EINVAL, first_stage_invalidate(vm, self->s1[0], 0, (1ULL << 52) + 1));
+	EXPECT_EQ(-EINVAL, first_stage_invalidate(vm, self->s1[0], PAGE_SIZE, all));
+}
+
+/*
+ * Through all kinds of replaces, each DMA of a running device is translated by
+ * the former or the next domain
+ */
+TEST_F(nested, replace_under_dma)
+{
+	struct device *dev = &self->dev;
+	struct vm *vm = &self->vm;
+	uint32_t last[2] = {};
+	int round, i, n;
+
+	/* The second stage maps the address as well, to a page of its own */
+	ASSERT_EQ(0, ioas_map(vm, PAGE_A + 2, 1, WHERE));
+	for (i = 1; i <= 2; i++) {
+		dma_setup(dev, i, i == 1 ? 5 : NO_PASID, 0, ASIDE, 20);
+		set32(dev, PEDU_CH(i) + PEDU_CH_CMD, PEDU_CMD_START |
+		      PEDU_CMD_TO_MEMORY | PEDU_CMD_REPEAT);
+	}
+	for (round = 0; round < 60; round++) {
+		n = round % 3;
+		for (i = 1; i <= 2; i++) {
+			const unsigned int pasid = i == 1 ? 5 : NO_PASID;
+			uint32_t to = self->s2;
+
+			/* A new HWPT each time, as a VMM does it */
+			if (n < 2)
+				ASSERT_EQ(0, first_stage_alloc(vm, dev, self->s2, S1(n),
+							       IOMMU_HWPT_ALLOC_PASID,
+							       &to));
+			ASSERT_EQ(0, pasid_attach(dev, pasid, to));
+			ASSERT_EQ(PAGE_A + n, lands(dev, vm, pasid, 0));
+			ASSERT_TRUE(reg32(dev, PEDU_CH(i) + PEDU_CH_STATUS) &
+				    PEDU_STATUS_BUSY);
+			ASSERT_EQ(0, reg32(dev, PEDU_CH(i) + PEDU_CH_ERRORS));
+			/* The former one has no user left */
+			if (last[i - 1])
+				ASSERT_EQ(0, destroy(vm, last[i - 1]));
+			last[i - 1] = n < 2 ? to : 0;
+		}
+	}
+	for (i = 1; i <= 2; i++) {
+		EXPECT_LT(60, reg32(dev, PEDU_CH(i) + PEDU_CH_ROUNDS));
+		set32(dev, PEDU_CH(i) + PEDU_CH_CMD, PEDU_CMD_STOP);
+	}
+	EXPECT_EQ(0, kmsg_count(self->faults, VTD_FAULT));
+	EXPECT_EQ(0, ioas_unmap(vm, WHERE, PAGE_SIZE));
+}
+
+/* ATS works with nested domains; each change of either stage flushes the device TLB */
+TEST_F(nested, device_tlb)
+{
+	struct device *dev = &self->dev;
+	struct vm *vm = &self->vm;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		const unsigned int pasid = i ? 5 : NO_PASID;
+
+		ASSERT_EQ(0, pasid_attach(dev, pasid, self->s1[0]));
+		EXPECT_TRUE(reg32(dev, PEDU_CONFIG) & PEDU_HAS_ATS);
+		EXPECT_EQ(PAGE_A, lands(dev, vm, pasid, PEDU_MODE_ATS));
+		EXPECT_EQ(1, tlb_entries(dev, pasid));
+
+		/* The first stage */
+		first_stage_init(vm, TABLES(0), PAGE_A + 3);
+		ASSERT_EQ(0, first_stage_invalidate(vm, self->s1[0], WHERE, 1));
+		EXPECT_EQ(0, tlb_entries(dev, pasid));
+		EXPECT_EQ(PAGE_A + 3, lands(dev, vm, pasid, PEDU_MODE_ATS));
+		first_stage_init(vm, TABLES(0), PAGE_A);
+		ASSERT_EQ(0, first_stage_invalidate(vm, self->s1[0], 0, ~0ULL));
+		EXPECT_EQ(0, tlb_entries(dev, pasid));
+		EXPECT_EQ(PAGE_A, lands(dev, vm, pasid, PEDU_MODE_ATS));
+
+		/* The second stage: another area of the IOAS, not that of the page */
+		EXPECT_EQ(1, tlb_entries(dev, pasid));
+		ASSERT_EQ(0, ioas_map(vm, PAGE_A + 4, 1, SPARE_IPA));
+		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		EXPECT_EQ(0, tlb_entries(dev, pasid));
+
+		/* Another first stage */
+		EXPECT_EQ(PAGE_A, lands(dev, vm, pasid, PEDU_MODE_ATS));
+		ASSERT_EQ(0, pasid_attach(dev, pasid, self->s1[1]));
+		EXPECT_EQ(0, tlb_entries(dev, pasid));
+		EXPECT_EQ(PAGE_A + 1, lands(dev, vm, pasid, PEDU_MODE_ATS));
+		ASSERT_EQ(0, pasid_attach(dev, pasid, self->s2));
+	}
+}
+
+static int set_tracking(struct vm *vm, uint32_t hwpt, bool on)
+{
+	struct iommu_hwpt_set_dirty_tracking cmd = {
+		.size = sizeof(cmd),
+		.flags = on ? IOMMU_HWPT_DIRTY_TRACKING_ENABLE : 0,
+		.hwpt_id = hwpt,
+	};
+
+	return xioctl(vm->fd, IOMMU_HWPT_SET_DIRTY_TRACKING, &cmd);
+}
+
+/* Whether the page is dirty, which is then cleared, or a negative errno */
+static int page_dirty(struct vm *vm, uint32_t hwpt, unsigned int page)
+{
+	uint64_t bitmap = 0;
+	struct iommu_hwpt_get_dirty_bitmap cmd = {
+		.size = sizeof(cmd),
+		.hwpt_id = hwpt,
+		.iova = IPA(page),
+		.length = PAGE_SIZE,
+		.page_size = PAGE_SIZE,
+		.data = (uintptr_t)&bitmap,
+	};
+	int rc = xioctl(vm->fd, IOMMU_HWPT_GET_DIRTY_BITMAP, &cmd);
+
+	return rc ? rc : bitmap & 1;
+}
+
+/* Writes of RID and PASID are tracked, by both stages too, whenever they came */
+TEST_F(nested, dirty_tracking)
+{
+	struct device *dev = &self->dev;
+	struct vm *vm = &self->vm;
+
+	ASSERT_EQ(0, pasid_attach(dev, 5, self->s1[0]));
+	ASSERT_EQ(PAGE_A, lands(dev, vm, 5, 0));
+	ASSERT_EQ(0, set_tracking(vm, self->s2, true));
+	EXPECT_EQ(0, page_dirty(vm, self->s2, PAGE_A));
+	EXPECT_EQ(PAGE_A, lands(dev, vm, 5, 0));
+	EXPECT_EQ(1, page_dirty(vm, self->s2, PAGE_A));
+	EXPECT_EQ(0, page_dirty(vm, self->s2, PAGE_A));
+
+	/* Attached while it is on: another first stage, RID, second stage */
+	ASSERT_EQ(0, pasid_attach(dev, 5, self->s1[1]));
+	EXPECT_EQ(PAGE_A + 1, lands(dev, vm, 5, 0));
+	EXPECT_EQ(1, page_dirty(vm, self->s2, PAGE_A + 1));
+	ASSERT_EQ(0, pasid_attach(dev, NO_PASID, self->s1[0]));
+	EXPECT_EQ(0, page_dirty(vm, self->s2, PAGE_A));
+	EXPECT_EQ(PAGE_A, lands(dev, vm, NO_PASID, 0));
+	EXPECT_EQ(1, page_dirty(vm, self->s2, PAGE_A));
+	ASSERT_EQ(0, pasid_attach(dev, 5, self->s2));
+	EXPECT_EQ(PEDU_ERR_NONE, dma_write(dev, 5, 0, IPA(PAGE_A + 5), 1));
+	EXPECT_EQ(1, page_dirty(vm, self->s2, PAGE_A + 5));
+
+	ASSERT_EQ(0, set_tracking(vm, self->s2, false));
+	EXPECT_EQ(PEDU_ERR_NONE, dma_write(dev, 5, 0, IPA(PAGE_A + 5), 1));
+	ASSERT_EQ(0, set_tracking(vm, self->s2, true));
+	EXPECT_EQ(0, page_dirty(vm, self->s2, PAGE_A + 5));
+	ASSERT_EQ(0, set_tracking(vm, self->s2, false));
 }
 
 TEST_HARNESS_MAIN
