@@ -219,6 +219,74 @@ TEST_F(vm, errno_attach)
 	EXPECT_LANDS(PAGE_A, IOVA);
 }
 
+/* The device has no PASIDs, so there is nothing to attach them to */
+TEST_F(vm, errno_pasid)
+{
+	struct vm *vm = &self->vm;
+	struct {
+		struct vfio_device_attach_iommufd_pt cmd;
+		uint32_t more;
+	} attach = {
+		.cmd = {
+			.argsz = sizeof(attach.cmd),
+			.flags = VFIO_DEVICE_ATTACH_PASID,
+			.pt_id = vm->s2,
+			.pasid = 1,
+		},
+	}, cmd = attach;
+	struct vfio_device_detach_iommufd_pt detach = {
+		.argsz = sizeof(detach),
+		.flags = VFIO_DEVICE_DETACH_PASID,
+		.pasid = 1,
+	};
+	struct iommu_hw_info info = {
+		.size = sizeof(info),
+		.dev_id = self->edu.id,
+	};
+	const uint32_t pasids[] = { 0, 1, 0xfffff, 0x100000, 0xffffffff };
+	const int fd = self->edu.fd;
+	unsigned int i;
+
+	EXPECT_EQ(16, sizeof(attach.cmd));
+	EXPECT_EQ(12, sizeof(detach));
+	ASSERT_EQ(0, xioctl(vm->fd, IOMMU_GET_HW_INFO, &info));
+	EXPECT_EQ(0, info.out_max_pasid_log2);
+
+	for (i = 0; i < sizeof(pasids) / sizeof(*pasids); i++) {
+		cmd = attach;
+		cmd.cmd.pasid = pasids[i];
+		EXPECT_EQ(-EINVAL, xioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd));
+		detach.pasid = pasids[i];
+		EXPECT_EQ(0, xioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach));
+	}
+	/* A longer structure is fine, a shorter one is not */
+	cmd = attach;
+	cmd.cmd.argsz = sizeof(attach);
+	EXPECT_EQ(-EINVAL, xioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd));
+	for (i = 0; i < sizeof(attach.cmd); i++) {
+		cmd = attach;
+		cmd.cmd.argsz = i;
+		EXPECT_EQ(-EINVAL, xioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd));
+	}
+	for (i = 0; i < sizeof(detach); i++) {
+		detach.argsz = i;
+		EXPECT_EQ(-EINVAL, xioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach));
+	}
+	detach.argsz = sizeof(detach);
+	for (i = 1; i < 32; i++) {
+		cmd = attach;
+		cmd.cmd.flags |= BIT(i);
+		EXPECT_EQ(-EINVAL, xioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd));
+		detach.flags = VFIO_DEVICE_DETACH_PASID | BIT(i);
+		EXPECT_EQ(-EINVAL, xioctl(fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach));
+	}
+	cmd = attach;
+	cmd.cmd.pt_id = 0xffff;
+	EXPECT_EQ(-ENOENT, xioctl(fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd));
+
+	EXPECT_LANDS(PAGE_B, IPA(PAGE_B));
+}
+
 TEST_F(vm, errno_destroy)
 {
 	struct vm *vm = &self->vm;
