@@ -53,6 +53,9 @@
 #define CONFIG_SPACE	0xb0000000
 #define SID		0x0010		/* 00:02.0 */
 #define SID2		0x0018		/* 00:03.0, a second function */
+#define PORT		0x0020		/* 00:04.0, a root port */
+#define BEHIND		0x0100		/* 01:00.0, a third function behind it */
+#define PORT_MEMORY	0xe1000000
 
 #define FIRST		1
 #define SECOND		2
@@ -398,8 +401,10 @@ static void start_qemu(Machine *m, const char *options)
 		close(in[1]);
 		close(out[0]);
 		execl(qemu, qemu, "-M", "q35", "-accel", "qtest", "-qtest", "stdio", "-qtest-log", "none", "-m", "128M",
-		      "-display", "none", "-nodefaults", "-L", getenv("FIRMWARE") ?: ".", "-device", vtd, "-device",
-		      "pasid-edu,addr=2", "-device", "pasid-edu,addr=3", NULL);
+		      "-display", "none", "-nodefaults", "-global",
+		      "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off", "-L", getenv("FIRMWARE") ?: ".", "-device", vtd, "-device",
+		      "pasid-edu,addr=2", "-device", "pasid-edu,addr=3", "-device",
+		      "pcie-root-port,id=root1,addr=4,chassis=1", "-device", "pasid-edu,bus=root1", NULL);
 		_exit(127);
 	}
 	close(in[0]);
@@ -1330,6 +1335,50 @@ TEST_F(vtd, interrupt_addresses)
 	set_pe(self, 0, PT, 7, 0, 0);
 	EXPECT_EQ(PEDU_ERR_BLOCKED, store(self, 0xfee00000, NO_PASID, PEDU_MODE_RAW, 1));
 	EXPECT_EQ(0x87, fault(self));
+}
+
+/* A function that is unplugged with translations in its TLB and its descriptors in the queue */
+TEST_F(vtd, unplug)
+{
+	uint64_t root = new_table(self), cap;
+
+	put32(self, config_at(PORT, 0x18), 0x00010100);
+	put32(self, config_at(PORT, 0x20), PORT_MEMORY >> 16 | PORT_MEMORY);
+	put16(self, config_at(PORT, 0x04), 6);
+	place_device(self, BEHIND, PORT_MEMORY);
+	put16(self, config_at(BEHIND, 0x106), 7);
+	put16(self, config_at(BEHIND, 0x116), 0x8000);
+	put64(self, ROOT + 16, new_table(self) | 1);
+	cap = get64(self, ROOT + 16) & ~0xfffULL;
+	put64(self, cap, DIRECTORY | 7 << 9 | 0xd);
+	set_pe(self, 5, FIRST, 7, root, 0);
+	map(self, root, 0x7000, PAGE(1), P | RW | US);
+	self->bar = PORT_MEMORY;
+	ASSERT_EQ(PAGE(1), look(self, 0x7000, 5, PEDU_MODE_ATS));
+	put32(self, self->bar + PEDU_CH(1) + PEDU_CH_DELAY, 100);
+	put32(self, self->bar + PEDU_CH(1) + PEDU_CH_LENGTH, 8);
+	put32(self, self->bar + PEDU_CH(1) + PEDU_CH_CMD, PEDU_CMD_START | PEDU_CMD_REPEAT | PEDU_CMD_ENDURE);
+	submit_done(self, pasid_device_tlb(BEHIND, 5), 0x8000);
+	EXPECT_EQ(0, model(self, VTDM_DEVICE_TLB_NONE));
+
+	/* The slot's power and its indicator go off */
+	for (cap = get32(self, config_at(PORT, 0x34)) & 0xff; cap; cap = get16(self, config_at(PORT, cap)) >> 8) {
+		if ((get16(self, config_at(PORT, cap)) & 0xff) == 0x10)
+			break;
+	}
+	ASSERT_NE(0, cap);
+	put16(self, config_at(PORT, cap + 0x18), 0x0700);
+	EXPECT_EQ(0xffffffff, get32(self, config_at(BEHIND, 0)));
+	ask(self, "clock_step 1000000");
+	submit_done(self, pasid_device_tlb(BEHIND, 5), 0x7000);
+	submit_done(self, device_tlb(BEHIND), 0x7000);
+	EXPECT_EQ(2, model(self, VTDM_DEVICE_TLB_NONE));
+	/* The other function goes on, with the entry that the first one left in the IOTLB */
+	self->bar = BAR;
+	put64(self, entry(self, root, 0x7000, 1, 0), PAGE(2) | P | RW | US);
+	EXPECT_EQ(PAGE(1), look(self, 0x7000, 5, 0));
+	submit_done(self, pasid_iotlb(2, 7, 5), 0);
+	EXPECT_EQ(PAGE(2), look(self, 0x7000, 5, 0));
 }
 
 /* Less capable machines refuse what they have not */
