@@ -589,6 +589,51 @@ TEST_F(pasids, device_tlb)
 		EXPECT_EQ(PAGE_A + i, lands(dev, vm, numbers[i], PEDU_MODE_ATS));
 }
 
+/*
+ * Requests without a PASID go on through replaces, also through those that fail, at
+ * whichever allocation
+ */
+TEST(rid_without_memory)
+{
+	const int kmsg = kmsg_open();
+	uint32_t hwpt[2];
+	struct device dev;
+	struct edu none;
+	struct vm vm;
+	int nth, rc, i, failures = 0;
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, write_file("/sys/kernel/debug/failslab/ignore-gfp-wait", "N"));
+	ASSERT_EQ(0, write_file("/sys/kernel/debug/failslab/verbose", "0"));
+	ASSERT_EQ(0, vm_build(&vm, &none, 0, VM_MEMORY));
+	ASSERT_EQ(0, device_open(&dev, vm.fd));
+	ASSERT_EQ(0, ioas_map(&vm, PAGE_A, 1, WHERE));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, hwpt_alloc(&vm, &dev.edu, vm.ioas, 0, &hwpt[i]));
+	ASSERT_EQ(0, pasid_attach(&dev, NO_PASID, hwpt[0]));
+	dma_setup(&dev, 1, NO_PASID, 0, WHERE, 20);
+	set32(&dev, PEDU_CH(1) + PEDU_CH_CMD, PEDU_CMD_START | PEDU_CMD_TO_MEMORY |
+	      PEDU_CMD_REPEAT | PEDU_CMD_ENDURE);
+	for (i = 0; i < 20; i++) {
+		for (nth = 1; nth < 100; nth++) {
+			ASSERT_LE(0, fail_nth(nth));
+			rc = pasid_attach(&dev, NO_PASID, hwpt[!(i & 1)]);
+			if (!fail_nth(0) || !rc)
+				break;
+			EXPECT_EQ(-ENOMEM, rc);
+			failures++;
+		}
+		ASSERT_EQ(0, rc);
+	}
+	EXPECT_LE(20, failures);
+	EXPECT_LT(20, reg32(&dev, PEDU_CH(1) + PEDU_CH_ROUNDS));
+	EXPECT_EQ(0, reg32(&dev, PEDU_CH(1) + PEDU_CH_ERRORS));
+	set32(&dev, PEDU_CH(1) + PEDU_CH_CMD, PEDU_CMD_STOP);
+	device_close(&dev);
+	close(vm.fd);
+	EXPECT_EQ(0, kmsg_count(kmsg, VTD_TROUBLE));
+}
+
 /* A process with PASIDs in use dies: nothing stays attached */
 TEST(pasid_death)
 {
