@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/vfio.h>
 
 #include "edu-test-fixtures.h"
 
