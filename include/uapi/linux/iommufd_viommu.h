@@ -20,11 +20,13 @@
  * @IOMMU_VIOMMU_TYPE_ARM_SMMUV3: ARM SMMUv3 driver specific type
  * @IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV: NVIDIA Tegra241 CMDQ-V (extension for ARM
  *                                    SMMUv3) driver specific type
+ * @IOMMU_VIOMMU_TYPE_INTEL_VTD: Intel VT-d driver specific type
  */
 enum iommu_viommu_type {
 	IOMMU_VIOMMU_TYPE_DEFAULT = 0,
 	IOMMU_VIOMMU_TYPE_ARM_SMMUV3 = 1,
 	IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV = 2,
+	IOMMU_VIOMMU_TYPE_INTEL_VTD = 0x80000002,
 };
 
 /**
@@ -137,11 +139,13 @@ struct iommu_vdevice_alloc {
  * @IOMMU_VEVENTQ_TYPE_DEFAULT: Reserved, refused
  * @IOMMU_VEVENTQ_TYPE_ARM_SMMUV3: ARM SMMUv3 event records
  * @IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV: NVIDIA Tegra241 CMDQ-V error maps
+ * @IOMMU_VEVENTQ_TYPE_INTEL_VTD: Intel VT-d fault records
  */
 enum iommu_veventq_type {
 	IOMMU_VEVENTQ_TYPE_DEFAULT = 0,
 	IOMMU_VEVENTQ_TYPE_ARM_SMMUV3 = 1,
 	IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV = 2,
+	IOMMU_VEVENTQ_TYPE_INTEL_VTD = 0x80000002,
 };
 
 /**
@@ -442,6 +446,86 @@ enum iommu_hw_info_arm_smmuv3_flags {
  */
 struct iommu_viommu_arm_smmuv3_invalidate {
 	__aligned_le64 cmd[2];
+};
+
+/**
+ * struct iommu_hwpt_intel_vtd - Intel VT-d PASID table entry
+ *                               (IOMMU_HWPT_DATA_INTEL_VTD)
+ * @pe: The guest's scalable-mode PASID table entry, little endian
+ *
+ * With PGTT 1 the guest's first stage nests in the nesting parent. With PGTT 4
+ * the nesting parent alone translates, and without P nothing does: these two
+ * attach to a device without a virtual device. The guest's domain ID (DID) is
+ * the one that its invalidations name; several HWPTs may have the same.
+ *
+ * Allowed besides are FPD, AW, PWSNP and PGSNP, SRE, EAFE and FLPM of 1 if the
+ * hardware has them, and WPE. FPD, AW, PWSNP, PGSNP and the address of a second
+ * stage have no effect, as the host's stage decides about these. Any other bit
+ * and any other PGTT fails with EIO. To show a second stage to a guest the VMM
+ * maps it into an IOAS, and attaches a HWPT of that.
+ *
+ * Hardware does not read the guest's PASID table. Whenever the guest
+ * invalidates the PASID cache, read the entries that this concerns, allocate a
+ * HWPT for each that has changed, and attach it in place of the former one.
+ * Advertise the caching mode, or the guest will not say that it has made an
+ * entry present. A HWPT for PASIDs needs IOMMU_HWPT_ALLOC_PASID, as usual.
+ *
+ * Other flags of IOMMU_HWPT_ALLOC fail with EOPNOTSUPP.
+ */
+struct iommu_hwpt_intel_vtd {
+	__aligned_le64 pe[8];
+};
+
+/**
+ * struct iommu_viommu_intel_vtd_invalidate - Intel VT-d cache invalidation
+ *                                    (IOMMU_VIOMMU_INVALIDATE_DATA_INTEL_VTD)
+ * @desc: One descriptor of the guest's invalidation queue, little endian
+ *
+ * The kernel accepts descriptors for the context cache, the IOTLB, device TLBs,
+ * the PASID-based IOTLB, the PASID cache and PASID-based device TLBs (types 1,
+ * 2, 3, 6, 7 and 8). They only affect the VM: a domain ID stands for the HWPTs
+ * of this virtual IOMMU that have it, and a requester ID for a virtual device.
+ * The kernel sets the queue depth and the PFSID of the device, and drains.
+ *
+ * The VMM handles all other types itself: it writes the status of a wait
+ * descriptor when the ioctl that has the descriptors before it has returned.
+ * After an invalidation of the PASID cache or the context cache it attaches
+ * what the guest's tables have now; the kernel invalidates all translations of
+ * the domain ID, or of the VM.
+ *
+ * Another type, a field or a value that the hardware does not have, a reserved
+ * bit, and a requester ID without a virtual device fail with EIO. entry_num then
+ * is the index of that descriptor: all descriptors before it are complete, none
+ * after it was started. The guest's descriptors take effect in an order in which
+ * no cache can fill with what another one still has. The device TLBs of a HWPT
+ * are invalidated with it, since the guest may not use ATS while the host does;
+ * a descriptor for a device whose ATS is off succeeds and is not sent.
+ *
+ * The entry_len of &struct iommu_hwpt_invalidate is 16 or 32, as the guest's
+ * queue has it. If it is larger, or in between, the bytes behind the descriptor
+ * must be 0; E2BIG otherwise.
+ *
+ * If a device does not answer, the call fails with ETIMEDOUT and entry_num is
+ * the index of the first of up to 126 descriptors of which at least one was not
+ * answered: show the guest an invalidation time-out (ITE) there.
+ */
+struct iommu_viommu_intel_vtd_invalidate {
+	__aligned_le64 desc[4];
+};
+
+/**
+ * struct iommu_vevent_intel_vtd - Intel VT-d fault record
+ *                                 (IOMMU_VEVENTQ_TYPE_INTEL_VTD)
+ * @rec: A record in the format of the fault recording registers, little endian.
+ *       Its source ID is the virtual one.
+ *
+ * The VM gets the faults of its first stage (reasons 0x70 to 0x73, 0x80 to
+ * 0x82, 0x85 to 0x87, 0x90), and 0x51 and 0x59 of a request with a PASID. If
+ * the guest's tables are at an address that the nesting parent does not map,
+ * the reason is 0x70, for the root table 0x73. The host keeps all others.
+ */
+struct iommu_vevent_intel_vtd {
+	__aligned_le64 rec[2];
 };
 
 #endif /* _UAPI_IOMMUFD_VIOMMU_H */
