@@ -17,6 +17,9 @@
  * arm_smmu_asid_lock has one PASID at a time borrow it, and the TLB is empty of it
  * whenever the lock is free.
  *
+ * Unmaps do not take the lock. While the ASID is borrowed, each flush of a stage 1
+ * also flushes ASID 0, see arm_smmu_tlb_inv_borrowed().
+ *
  * The old ASID needs no flush here. Its domain may be in use elsewhere, and flushes
  * the ASID on its own changes and before the ASID is freed.
  */
@@ -94,11 +97,17 @@ void arm_smmu_replace_cd(struct arm_smmu_master *master, ioasid_t ssid,
 
 	borrowed = arm_smmu_make_cd_between(cdptr, target, between);
 	if (borrowed) {
+		WRITE_ONCE(master->smmu->asid0_borrowed, true);
+		/* Pairs with the barrier in arm_smmu_tlb_inv_borrowed() */
+		smp_mb();
 		arm_smmu_write_cd_entry(master, ssid, cdptr, &between[0]);
 		arm_smmu_write_cd_entry(master, ssid, cdptr, &between[1]);
 	}
 	arm_smmu_write_cd_entry(master, ssid, cdptr, target);
-	if (borrowed)
+	if (borrowed) {
 		arm_smmu_tlb_inv_asid(master->smmu, 0);
+		/* Nothing of ASID 0 is left, and the CD does not use it */
+		smp_store_release(&master->smmu->asid0_borrowed, false);
+	}
 }
 EXPORT_SYMBOL_IF_KUNIT(arm_smmu_replace_cd);
