@@ -102,7 +102,7 @@ static void iommufd_pasid_unmap(struct iommufd_device *idev, ioasid_t pasid,
 
 	handle = iommufd_pasid_handle(idev, pasid);
 	iommu_detach_device_pasid(hwpt->domain, idev->dev, pasid);
-	iommufd_device_sync_page_requests(idev);
+	iommufd_sync_page_requests();
 	if (hwpt->fault) {
 		iommufd_auto_response_faults(hwpt, handle);
 		iommufd_fault_iopf_disable(idev);
@@ -134,7 +134,7 @@ static int iommufd_pasid_remap(struct iommufd_device *idev, ioasid_t pasid,
 	if (rc)
 		goto out_disable;
 
-	iommufd_device_sync_page_requests(idev);
+	iommufd_sync_page_requests();
 	if (old->fault) {
 		iommufd_auto_response_faults(old, old_handle);
 		if (!hwpt->fault)
@@ -203,7 +203,11 @@ static int iommufd_pasid_attach(struct iommufd_device *idev, ioasid_t pasid,
 
 	entry = xa_load(&igroup->pasids, pasid);
 	if (entry) {
-		if (entry->hwpt != hwpt || hwpt->fault)
+		if (entry->hwpt != hwpt)
+			return -EINVAL;
+		if (xa_load(&entry->devices, idev->obj.id))
+			return -EBUSY;
+		if (hwpt->fault)
 			return -EINVAL;
 		rc = xa_insert(&entry->devices, idev->obj.id, idev,
 			       GFP_KERNEL_ACCOUNT);

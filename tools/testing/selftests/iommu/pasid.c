@@ -366,6 +366,7 @@ TEST_F(pasid, page_requests)
 	OK(pasid_nested_alloc(self->fd, self->dev, p->s2, qb.id, &b));
 	OK(pasid_attach(self->fd, self->stdev, 10, a));
 	OK(pasid_attach(self->fd, self->stdev, 20, b));
+	FAILS(EBUSY, pasid_attach(self->fd, self->stdev, 20, b));
 
 	/* Each to its own queue, with its PASID; others to none */
 	OK(pasid_page_request(self->fd, self->dev, 20, 1));
