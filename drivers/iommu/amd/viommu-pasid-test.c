@@ -38,7 +38,7 @@ struct tag {
 	bool valid;
 	u16 id;
 	u32 pasid;
-	/* Of requests without PASID that GCR3[0] does not translate */
+	/* Of requests without PASID; in the IOMMU if GCR3[0] does not translate */
 	bool host;
 	u64 pgd;
 };
@@ -65,6 +65,9 @@ struct fake {
 	struct tag dev_tlb[MAX_TAGS];
 	u32 log[MAX_LOG][4];
 	u32 taken;
+	/* A page that must not be free when the TLB is flushed */
+	struct page *watched;
+	bool freed_early;
 };
 
 /* The IOMMU */
@@ -94,6 +97,8 @@ static void fake_execute(struct fake *fake, const u32 *cmd)
 		break;
 	case CMD_INV_IOMMU_PAGES:
 		tags_drop(fake->tlb, cmd[1], cmd[0] & GENMASK(19, 0), gn);
+		if (fake->watched && !page_count(fake->watched))
+			fake->freed_early = true;
 		break;
 	case CMD_INV_IOTLB_PAGES:
 		tags_drop(fake->dev_tlb, cmd[0],
@@ -197,7 +202,8 @@ static u64 fake_request(struct fake *fake, int dev, u32 pasid)
 	pgd = tags_find(fake->tlb, fdev->dte.data[1], pasid, host, pgd);
 	if (!fdev->data.ats_enabled)
 		return pgd;
-	return tags_find(fake->dev_tlb, dev, pasid, host, pgd);
+	/* The device does not know how requests without PASID are translated */
+	return tags_find(fake->dev_tlb, dev, pasid, !pasid, pgd);
 }
 
 /* The driver */
@@ -493,6 +499,130 @@ static void pasid_test_change_rid(struct kunit *test)
 	iommu_domain_free(v1);
 }
 
+static unsigned int uses(struct kunit *test, struct iommu_domain *domain)
+{
+	struct pdom_iommu_info *info;
+
+	info = xa_load(&to_pdomain(domain)->iommu_array, 0);
+	return info ? info->refcnt : 0;
+}
+
+/* A device joins the group after the PASID of the others is attached */
+static void pasid_test_join(struct kunit *test)
+{
+	struct iommu_domain *a = domain_new(test, IOMMU_HWPT_ALLOC_PASID);
+	struct iommu_domain *b = domain_new(test, IOMMU_HWPT_ALLOC_PASID);
+	struct fake *fake = test->priv;
+	int dev;
+
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 1, a));
+	KUNIT_ASSERT_EQ(test, 0, set_pasid(test, 0, 1, a, NULL));
+	KUNIT_EXPECT_EQ(test, 2, uses(test, a));
+
+	/* The PASID is detached without a replace before */
+	remove_pasid(test, 0, 1, a);
+	remove_pasid(test, 1, 1, a);
+	KUNIT_EXPECT_EQ(test, 1, uses(test, a));
+	KUNIT_EXPECT_EQ(test, 0, fake->devs[1].data.gcr3_info.pasid_cnt);
+
+	KUNIT_ASSERT_EQ(test, 0, set_pasid(test, 0, 1, a, NULL));
+	for (dev = 0; dev < DEVS; dev++) {
+		KUNIT_ASSERT_EQ(test, 0, set_pasid(test, dev, 1, b, a));
+		expect_request(test, dev, 1, root(b));
+		KUNIT_EXPECT_EQ(test, 1,
+				fake->devs[dev].data.gcr3_info.pasid_cnt);
+	}
+	expect_request(test, 1, 0, root(a));
+	KUNIT_EXPECT_EQ(test, 1, uses(test, a));
+	KUNIT_EXPECT_EQ(test, 2, uses(test, b));
+
+	for (dev = 0; dev < DEVS; dev++) {
+		remove_pasid(test, dev, 1, b);
+		expect_request(test, dev, 1, BLOCKED);
+		KUNIT_EXPECT_EQ(test, 0,
+				fake->devs[dev].data.gcr3_info.pasid_cnt);
+	}
+	KUNIT_EXPECT_NULL(test, fake->devs[0].data.domain);
+	KUNIT_EXPECT_EQ(test, 0, uses(test, b));
+	block(test, 1);
+	KUNIT_EXPECT_EQ(test, 0, uses(test, a));
+	iommu_domain_free(a);
+	iommu_domain_free(b);
+}
+
+#ifdef CONFIG_IRQ_REMAP
+static void pasid_test_vapic(struct kunit *test)
+{
+	struct iommu_domain *domain = domain_new(test, IOMMU_HWPT_ALLOC_PASID);
+	struct iommu_domain *v1 = domain_new(test, 0);
+	struct fake *fake = test->priv;
+	struct iommu_dev_data *data = &fake->devs[0].data;
+	int old = amd_iommu_guest_ir;
+
+	amd_iommu_guest_ir = AMD_IOMMU_GUEST_IR_VAPIC;
+	KUNIT_ASSERT_EQ(test, 0, set_pasid(test, 0, 1, domain, NULL));
+	KUNIT_EXPECT_EQ(test, -EBUSY, attach(test, 0, v1));
+	KUNIT_EXPECT_EQ(test, 0, data->use_vapic);
+	KUNIT_EXPECT_EQ(test, 0, attach(test, 0, domain));
+	KUNIT_EXPECT_EQ(test, 1, data->use_vapic);
+	amd_iommu_guest_ir = old;
+
+	remove_pasid(test, 0, 1, domain);
+	block(test, 0);
+	iommu_domain_free(domain);
+	iommu_domain_free(v1);
+}
+#endif
+
+static void pasid_test_no_domid(struct kunit *test)
+{
+	struct iommu_domain *domain = domain_new(test, IOMMU_HWPT_ALLOC_PASID);
+	struct fake *fake = test->priv;
+	unsigned long *ids;
+
+	ids = bitmap_alloc(MAX_DOMAIN_ID, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ids);
+	bitmap_copy(ids, amd_iommu_pd_alloc_bitmap, MAX_DOMAIN_ID);
+	bitmap_fill(amd_iommu_pd_alloc_bitmap, MAX_DOMAIN_ID);
+	KUNIT_EXPECT_EQ(test, -ENOSPC, attach(test, 0, domain));
+	KUNIT_EXPECT_NULL(test, fake->devs[0].data.domain);
+	KUNIT_EXPECT_NULL(test, fake->devs[0].data.gcr3_info.gcr3_tbl);
+	KUNIT_EXPECT_EQ(test, 0, uses(test, domain));
+	bitmap_copy(amd_iommu_pd_alloc_bitmap, ids, MAX_DOMAIN_ID);
+	bitmap_free(ids);
+	block(test, 0);
+	iommu_domain_free(domain);
+}
+
+/* A large page takes the place of a page of the table */
+static void pasid_test_large_page(struct kunit *test)
+{
+	struct iommu_domain *domain = domain_new(test, IOMMU_HWPT_ALLOC_PASID);
+	struct fake *fake = test->priv;
+	u64 *table = to_pdomain(domain)->iop.pgd;
+	int level;
+
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 0, domain));
+	unmap_a_page(test, domain);
+	KUNIT_EXPECT_EQ(test, SZ_1M - SZ_4K,
+			iommu_unmap(domain, IOVA + SZ_4K, SZ_1M - SZ_4K));
+	for (level = amd_iommu_gpt_level - 1; level; level--)
+		table = phys_to_virt(table[PM_LEVEL_INDEX(level, IOVA)] &
+				     PM_ADDR_MASK);
+	KUNIT_EXPECT_NULL(test, memchr_inv(table, 0, PAGE_SIZE));
+	fake_drain(fake);
+	fake->taken = 0;
+	fake->watched = virt_to_page(table);
+	KUNIT_EXPECT_EQ(test, 0, iommu_map(domain, IOVA, SZ_2M, SZ_2M,
+					   IOMMU_READ, GFP_KERNEL));
+	fake_drain(fake);
+	fake->watched = NULL;
+	KUNIT_EXPECT_NE(test, 0, fake->taken);
+	KUNIT_EXPECT_FALSE(test, fake->freed_early);
+	block(test, 0);
+	iommu_domain_free(domain);
+}
+
 /* PASIDs first, and last */
 static void pasid_test_rid_blocked(struct kunit *test)
 {
@@ -671,6 +801,12 @@ static struct kunit_case amd_iommu_pasid_test_cases[] = {
 	KUNIT_CASE(pasid_test_replace),
 	KUNIT_CASE(pasid_test_flush),
 	KUNIT_CASE(pasid_test_change_rid),
+	KUNIT_CASE(pasid_test_join),
+#ifdef CONFIG_IRQ_REMAP
+	KUNIT_CASE(pasid_test_vapic),
+#endif
+	KUNIT_CASE(pasid_test_no_domid),
+	KUNIT_CASE(pasid_test_large_page),
 	KUNIT_CASE(pasid_test_rid_blocked),
 	KUNIT_CASE(pasid_test_refusals),
 	KUNIT_CASE(pasid_test_ats_capability),

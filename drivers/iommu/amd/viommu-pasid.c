@@ -184,23 +184,30 @@ static void amd_iommu_block_unused(struct device *dev)
 		amd_iommu_detach_pdom(dev);
 }
 
-/* Takes a PASID off the list of a domain that no longer translates it */
-static void pdom_forget_pasid(struct protection_domain *pdom,
+/*
+ * Takes a PASID off the list of a domain that no longer translates it. Returns
+ * whether it was there: not if the device joined the group after the attach.
+ */
+static bool pdom_forget_pasid(struct protection_domain *pdom,
 			      struct iommu_dev_data *dev_data, ioasid_t pasid)
 {
 	struct pdom_dev_data *entry;
 	unsigned long flags;
+	bool found = false;
 
 	spin_lock_irqsave(&pdom->lock, flags);
 	for_each_pdom_dev_data(entry, pdom) {
 		if (entry->dev_data == dev_data && entry->pasid == pasid) {
 			list_del(&entry->list);
 			kfree(entry);
+			found = true;
 			break;
 		}
 	}
 	spin_unlock_irqrestore(&pdom->lock, flags);
-	pdom_detach_iommu(get_amd_iommu_from_dev_data(dev_data), pdom);
+	if (found)
+		pdom_detach_iommu(get_amd_iommu_from_dev_data(dev_data), pdom);
+	return found;
 }
 
 static int pdom_add_pasid(struct protection_domain *pdom,
@@ -276,9 +283,7 @@ int amd_iommu_set_dev_pasid(struct iommu_domain *domain, struct device *dev,
 	ret = pdom_add_pasid(pdom, dev_data, pasid);
 	if (ret)
 		goto out_block;
-	if (old)
-		pdom_forget_pasid(to_pdomain(old), dev_data, pasid);
-	else
+	if (!old || !pdom_forget_pasid(to_pdomain(old), dev_data, pasid))
 		dev_data->gcr3_info.pasid_cnt++;
 	return 0;
 
@@ -291,10 +296,13 @@ out_block:
  * amd_iommu_pasid_removed() - Complete the removal of a PASID
  * @dev: The device
  * @pdom: The domain that the PASID had
+ * @found: Whether it was on the list of @pdom. It was not if the device joined
+ *         the group after the attach, or if the process of @pdom is gone.
  */
-void amd_iommu_pasid_removed(struct device *dev, struct protection_domain *pdom)
+void amd_iommu_pasid_removed(struct device *dev, struct protection_domain *pdom,
+			     bool found)
 {
-	if (pdom_is_v2(pdom))
+	if (found && pdom_is_v2(pdom))
 		pdom_detach_iommu(get_amd_iommu_from_dev(dev), pdom);
 	amd_iommu_block_unused(dev);
 }
