@@ -67,7 +67,7 @@ struct intel_vinv_list {
  * @done: Descriptors of the guest that are complete
  * @broken: The last submission failed
  * @nr_caches: Descriptors of the host for the caches of the IOMMU so far
- * @nr_devs: The same for device TLBs
+ * @nr_devs: The same for device TLBs, with those that were dropped as repeated
  * @caches: Those for the caches of the IOMMU that were not submitted
  * @devs: Those for device TLBs that were not submitted
  * @run: Quad word 0 of a guest's descriptor that has one descriptor of the host
@@ -133,6 +133,23 @@ static int intel_vinv_submit(struct intel_viommu *viommu,
 }
 
 /*
+ * These name no device, so if one does not answer it is another sender's, and
+ * they succeed once that has given up.
+ */
+static int intel_vinv_submit_caches(struct intel_viommu *viommu)
+{
+	struct intel_vinv_list *list = &viommu->batch->caches;
+	u32 n = list->n;
+	int ret;
+
+	do {
+		list->n = n;
+		ret = intel_vinv_submit(viommu, list);
+	} while (ret == -EAGAIN);
+	return ret;
+}
+
+/*
  * If devices do not answer, the hardware does not say for sure which. Another
  * sender's can be the reason, so try again; a device of this guest will be the
  * reason again.
@@ -156,7 +173,7 @@ static int intel_vinv_flush(struct intel_viommu *viommu)
 {
 	int ret;
 
-	ret = intel_vinv_submit(viommu, &viommu->batch->caches);
+	ret = intel_vinv_submit_caches(viommu);
 	if (!ret)
 		ret = intel_vinv_submit_devs(viommu);
 	if (!ret)
@@ -172,7 +189,7 @@ static struct qi_desc *intel_vinv_cache_desc(struct intel_viommu *viommu,
 	struct intel_vinv_list *list = &batch->caches;
 
 	if (list->n == INTEL_VINV_DESCS) {
-		*ret = intel_vinv_submit(viommu, list);
+		*ret = intel_vinv_submit_caches(viommu);
 		if (*ret)
 			return NULL;
 	}
@@ -241,13 +258,16 @@ static int intel_vinv_dev(struct intel_viommu *viommu,
 	int ret = 0;
 
 	/* There is nothing in its TLB */
-	if (!info->ats_enabled || !(viommu->iommu->gcmd & DMA_GCMD_TE))
+	if (!info->ats_enabled || !(viommu->iommu->gcmd & DMA_GCMD_TE) ||
+	    pci_dev_is_disconnected(to_pci_dev(info->dev)))
 		return 0;
 	if (inv->scope == INTEL_VINV_DEV) {
 		qi_desc_dev_iotlb(sid, info->pfsid, info->ats_qdep, inv->addr,
 				  inv->order, &new);
 	} else {
-		if (!info->pasid_enabled)
+		if (!info->pasid_enabled ||
+		    (inv->scope == INTEL_VINV_DEV_PASID &&
+		     inv->pasid >= info->dev->iommu->max_pasids))
 			return 0;
 		qi_desc_dev_iotlb_pasid(sid, info->pfsid, inv->pasid,
 					info->ats_qdep, inv->addr, inv->order,
@@ -256,8 +276,11 @@ static int intel_vinv_dev(struct intel_viommu *viommu,
 			new.qw1 |= QI_DEV_IOTLB_GRAN_ALL;
 	}
 
-	if (list->n && !memcmp(&list->descs[list->n - 1], &new, sizeof(new)))
+	/* It counts nevertheless, for what the next ones of a run must have */
+	if (list->n && !memcmp(&list->descs[list->n - 1], &new, sizeof(new))) {
+		viommu->batch->nr_devs++;
 		return 0;
+	}
 	for (i = 0; i <= info->dtlb_extra_inval; i++) {
 		desc = intel_vinv_dev_desc(viommu, &ret);
 		if (!desc)
@@ -329,6 +352,7 @@ static int intel_vinv_domains(struct intel_viommu *viommu,
 				ret = intel_vinv_domain(viommu, nested, inv);
 			if (ret)
 				break;
+			cond_resched();
 		}
 		return ret;
 	}
@@ -337,6 +361,7 @@ static int intel_vinv_domains(struct intel_viommu *viommu,
 		ret = intel_vinv_domain(viommu, nested, inv);
 		if (ret)
 			return ret;
+		cond_resched();
 	}
 	return 0;
 }
@@ -485,6 +510,10 @@ static int intel_vinv_chunk(struct intel_viommu *viommu,
 	for (i = 0; i < n; i++, batch->taken++) {
 		if (intel_vinv_follow(viommu, batch->guest[i]))
 			continue;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
 		ret = intel_vinv_take(viommu, batch->guest[i]);
 		if (ret)
 			break;

@@ -85,6 +85,11 @@ struct fake {
 	u32 silent;
 	/* Somebody else's does not, this often */
 	u32 foreign;
+	/*
+	 * The error comes before this descriptor, counted from the start of the
+	 * call, and not at a wait descriptor
+	 */
+	u32 early;
 	/* What the error says about the device, 0 if the unit does not say */
 	u16 ite_sid;
 	/* Taken in this call */
@@ -151,6 +156,11 @@ static int fake_unit(void *data)
 			continue;
 		}
 
+		if (at == fake->early) {
+			fake->early = NEVER;
+			fake_error(fake, FSTS_ITE, head);
+			continue;
+		}
 		if (TYPE(desc[0]) == WAIT && (unanswered || fake->foreign)) {
 			if (!unanswered)
 				fake->foreign--;
@@ -229,6 +239,7 @@ static void fake_device(struct kunit *test)
 	fake->pdev.error_state = pci_channel_io_normal;
 	fake->pdev.dev.iommu = &fake->dev_iommu;
 	fake->dev_iommu.priv = &fake->info;
+	fake->dev_iommu.max_pasids = PASID + 1;
 	fake->info.dev = &fake->pdev.dev;
 	fake->info.iommu = &fake->iommu;
 	fake->info.bus = SID >> 8;
@@ -288,6 +299,7 @@ static int queue_test_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, fake);
 	test->priv = fake;
 	fake->refuse = NEVER;
+	fake->early = NEVER;
 	viommu = &fake->viommu;
 	viommu->iommu = &fake->iommu;
 	viommu->batch = intel_vinv_batch_alloc();
@@ -720,16 +732,50 @@ static void queue_test_devices(struct kunit *test)
 	expect_host(test, 1, HOST_DEV, ADDR);
 	fake->info.dtlb_extra_inval = 0;
 
+	/* A PASID that it cannot use has nothing there; all PASIDs have */
+	send(fake, PDEV(VSID, PASID + 1), ADDR);
+	send(fake, PDEV(VSID, PASID + 1), ADDR | 1);
+	invalidate(test, 0, 2);
+	KUNIT_EXPECT_EQ(test, fake->taken, 2);
+	expect_host(test, 0, HOST_PDEV(PASID + 1), ADDR | 1);
+
 	/* Nothing is sent to one that is absent or does not use ATS */
 	fake->present = false;
 	send(fake, DEV(VSID), ADDR);
 	invalidate(test, 0, 1);
 	KUNIT_EXPECT_EQ(test, fake->taken, 0);
 	fake->present = true;
+	fake->pdev.error_state = pci_channel_io_perm_failure;
+	send(fake, PIOTLB(VDID, 0ULL), ADDR);
+	invalidate(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, fake->taken, 2);
+	expect_host(test, 0, PIOTLB(DID_A, 0ULL), ADDR);
+	expect_wait(test, 1);
+	fake->pdev.error_state = pci_channel_io_normal;
 	fake->info.ats_enabled = 0;
 	send(fake, PDEV(VSID, PASID), ADDR);
 	invalidate(test, 0, 1);
 	KUNIT_EXPECT_EQ(test, fake->taken, 0);
+}
+
+/* A range that is repeated, and the next one, are for the device, too */
+static void queue_test_repeated(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	unsigned int i;
+
+	fake_tag(test, 0, DID_A, IOMMU_NO_PASID, CACHE_TAG_DEVTLB);
+	send(fake, PIOTLB(VDID, 0ULL), ADDR);
+	send(fake, PIOTLB(VDID, 0ULL), ADDR);
+	send(fake, PIOTLB(VDID, 0ULL), ADDR + SZ_4K);
+	invalidate(test, 0, 3);
+	KUNIT_EXPECT_EQ(test, fake->taken, 7);
+	for (i = 0; i < 3; i++)
+		expect_host(test, i, PIOTLB(DID_A, 0ULL), ADDR + i / 2 * SZ_4K);
+	expect_wait(test, 3);
+	expect_host(test, 4, HOST_DEV, ADDR);
+	expect_host(test, 5, HOST_DEV, ADDR + SZ_4K);
+	expect_wait(test, 6);
 }
 
 /* A device that does not answer: told to its sender, who can go on */
@@ -778,7 +824,51 @@ static void queue_test_foreign(struct kunit *test)
 		send(fake, DEV(VSID), ADDR);
 		invalidate(test, 0, 1);
 		KUNIT_EXPECT_EQ(test, fake->foreign, 0);
+
+		/* Does not concern those who name no device, however often */
+		fake->foreign = 10;
+		send_pages(fake, 3);
+		invalidate(test, 0, 3);
+		KUNIT_EXPECT_EQ(test, fake->foreign, 0);
 	}
+}
+
+/* An error in the middle of a submission, whose rest is executed after it */
+static void queue_test_early(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	unsigned int i;
+
+	/* The device answers again: what was before the error is repeated */
+	for (i = 0; i < 2; i++) {
+		fake->ite_sid = i ? 0x4444 : 0;
+		fake->early = 2;
+		send(fake, DEV(VSID), ADDR);
+		send(fake, DEV(VSID), ADDR + SZ_4K);
+		send(fake, DEV(VSID), ADDR + 2 * SZ_4K);
+		invalidate(test, 0, 3);
+		KUNIT_EXPECT_EQ(test, fake->early, NEVER);
+		KUNIT_EXPECT_EQ(test, fake->taken, 8);
+		expect_wait(test, 3);
+		expect_host(test, 4, HOST_DEV, ADDR);
+		expect_host(test, 5, HOST_DEV, ADDR + SZ_4K);
+		expect_host(test, 6, HOST_DEV, ADDR + 2 * SZ_4K);
+		expect_wait(test, 7);
+	}
+
+	/* It is gone: once the wait descriptor is done its slot is free */
+	fake->ite_sid = SID;
+	fake->early = 2;
+	send(fake, DEV(VSID), ADDR);
+	send(fake, DEV(VSID), ADDR + SZ_4K);
+	send(fake, DEV(VSID), ADDR + 2 * SZ_4K);
+	invalidate(test, -ETIMEDOUT, 0);
+	KUNIT_EXPECT_EQ(test, fake->taken, 4);
+	KUNIT_EXPECT_EQ(test, fake->waits, 1);
+	expect_wait(test, 3);
+	for (i = 0; i < QI_LENGTH; i++)
+		KUNIT_EXPECT_EQ_MSG(test, READ_ONCE(fake->qi.desc_status[i]),
+				    QI_FREE, "slot %u", i);
 }
 
 static struct kunit_case queue_test_cases[] = {
@@ -790,8 +880,10 @@ static struct kunit_case queue_test_cases[] = {
 	KUNIT_CASE(queue_test_all),
 	KUNIT_CASE(queue_test_fan_out),
 	KUNIT_CASE(queue_test_devices),
+	KUNIT_CASE(queue_test_repeated),
 	KUNIT_CASE(queue_test_silent),
 	KUNIT_CASE(queue_test_foreign),
+	KUNIT_CASE(queue_test_early),
 	{},
 };
 
