@@ -66,6 +66,7 @@ struct intel_vinv_list {
  * @taken: Descriptors of the guest that were translated
  * @done: Descriptors of the guest that are complete
  * @broken: The last submission failed
+ * @bad: The guest's descriptor that it failed at
  * @nr_caches: Descriptors of the host for the caches of the IOMMU so far
  * @nr_devs: The same for device TLBs, with those that were dropped as repeated
  * @caches: Those for the caches of the IOMMU that were not submitted
@@ -80,6 +81,7 @@ struct intel_vinv_batch {
 	u32 taken;
 	u32 done;
 	bool broken;
+	u32 bad;
 	u32 nr_caches;
 	u32 nr_devs;
 	struct intel_vinv_list caches;
@@ -126,27 +128,12 @@ static int intel_vinv_submit(struct intel_viommu *viommu,
 	list->n = 0;
 	intel_vinv_count(batch);
 	batch->broken = ret;
-	if (ret)
-		batch->done = min(batch->done, list->of[done]);
+	if (ret) {
+		batch->bad = list->of[done];
+		batch->done = min(batch->done, batch->bad);
+	}
 	/* Refused by the hardware */
 	return ret == -EINVAL ? -EIO : ret;
-}
-
-/*
- * These name no device, so if one does not answer it is another sender's, and
- * they succeed once that has given up.
- */
-static int intel_vinv_submit_caches(struct intel_viommu *viommu)
-{
-	struct intel_vinv_list *list = &viommu->batch->caches;
-	u32 n = list->n;
-	int ret;
-
-	do {
-		list->n = n;
-		ret = intel_vinv_submit(viommu, list);
-	} while (ret == -EAGAIN);
-	return ret;
 }
 
 /*
@@ -166,6 +153,36 @@ static int intel_vinv_submit_devs(struct intel_viommu *viommu)
 		ret = intel_vinv_submit(viommu, list);
 	} while (ret == -EAGAIN && ++tries < INTEL_VINV_TRIES);
 	return ret == -EAGAIN ? -ETIMEDOUT : ret;
+}
+
+/*
+ * These name no device, so if one does not answer it is another sender's, and
+ * they succeed once that has given up. If one is refused, those before it must
+ * be complete, so their device TLBs are invalidated.
+ */
+static int intel_vinv_submit_caches(struct intel_viommu *viommu)
+{
+	struct intel_vinv_batch *batch = viommu->batch;
+	struct intel_vinv_list *list = &batch->caches;
+	struct intel_vinv_list *devs = &batch->devs;
+	u32 n = list->n;
+	u32 bad;
+	int ret;
+
+	do {
+		list->n = n;
+		ret = intel_vinv_submit(viommu, list);
+	} while (ret == -EAGAIN);
+	if (!ret)
+		return 0;
+
+	bad = batch->bad;
+	while (devs->n && devs->of[devs->n - 1] >= bad)
+		devs->n--;
+	ret = intel_vinv_submit_devs(viommu) ?: ret;
+	batch->done = min(bad, batch->done);
+	batch->broken = true;
+	return ret;
 }
 
 /* Complete everything, in the order in which caches fill from each other */

@@ -553,6 +553,31 @@ static void queue_test_refused(struct kunit *test)
 		invalidate(test, 0, 3);
 		expect_pages(test, 3);
 	}
+
+	/* What is before it reaches the device, too */
+	fake_tag(test, 0, DID_A, IOMMU_NO_PASID, CACHE_TAG_DEVTLB);
+	send_pages(fake, 5);
+	fake->refuse = 2;
+	invalidate(test, -EIO, 2);
+	KUNIT_EXPECT_EQ(test, fake->taken, 9);
+	for (i = 0; i < 2; i++) {
+		expect_host(test, i, PIOTLB(DID_A, 0), ADDR + i * SZ_4K);
+		expect_host(test, 6 + i, HOST_DEV, ADDR + i * SZ_4K);
+	}
+	for (i = 2; i < 6; i++)
+		expect_wait(test, i);
+	expect_wait(test, 8);
+
+	/* Nothing is before the first one; if the device fails, it is first */
+	send_pages(fake, 5);
+	fake->refuse = 0;
+	invalidate(test, -EIO, 0);
+	KUNIT_EXPECT_EQ(test, fake->taken, 6);
+	send_pages(fake, 5);
+	fake->refuse = 2;
+	fake->silent = 6;
+	invalidate(test, -ETIMEDOUT, 0);
+	KUNIT_EXPECT_EQ(test, fake->silent, 0);
 }
 
 static void fake_many(struct kunit *test)
