@@ -81,7 +81,8 @@ static int intel_viommu_set_dev_pasid_blocked(struct iommu_domain *domain,
 	dev_pasid = domain_add_pasid(to_dmar_domain(domain), dev, pasid);
 	if (IS_ERR(dev_pasid))
 		return PTR_ERR(dev_pasid);
-	intel_pasid_tear_down_entry(info->iommu, dev, pasid, false);
+	if (old)
+		intel_pasid_tear_down_entry(info->iommu, dev, pasid, false);
 	domain_leave_pasid(old, dev, pasid);
 	return 0;
 }
