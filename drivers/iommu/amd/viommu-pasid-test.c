@@ -115,12 +115,12 @@ static int fake_iommu(void *data)
 	u32 head = 0;
 
 	while (!kthread_should_stop()) {
-		u32 tail = readl(fake->mmio + MMIO_CMD_TAIL_OFFSET);
+		u32 tail = readl(fake->iommu.mmio_base + MMIO_CMD_TAIL_OFFSET);
 
 		if (head != tail) {
 			fake_execute(fake, (u32 *)(fake->iommu.cmd_buf + head));
 			head = (head + 16) % CMD_BUFFER_SIZE;
-			writel(head, fake->mmio + MMIO_CMD_HEAD_OFFSET);
+			writel(head, fake->iommu.mmio_base + MMIO_CMD_HEAD_OFFSET);
 		}
 		cond_resched();
 	}
@@ -130,8 +130,8 @@ static int fake_iommu(void *data)
 /* Until all commands are executed, also those that nobody has to wait for */
 static void fake_drain(struct fake *fake)
 {
-	while (readl(fake->mmio + MMIO_CMD_HEAD_OFFSET) !=
-	       readl(fake->mmio + MMIO_CMD_TAIL_OFFSET))
+	while (readl(fake->iommu.mmio_base + MMIO_CMD_HEAD_OFFSET) !=
+	       readl(fake->iommu.mmio_base + MMIO_CMD_TAIL_OFFSET))
 		cond_resched();
 }
 
