@@ -215,7 +215,7 @@ TEST_F(pasid, nested)
 	OK(pasid_nested_alloc(self->fd, self->dev, p->vm.viommu, 0,
 			      &on_viommu));
 	OK(nested_alloc(self->fd, self->dev, p->vm.viommu, 0, &plain));
-	FAILS(EOPNOTSUPP, hwpt_alloc(self->fd, self->dev, p->vm.ioas, 1 << 4,
+	FAILS(EOPNOTSUPP, hwpt_alloc(self->fd, self->dev, p->vm.ioas, 0x10,
 				     &num));
 
 	OK(pasid_attach(self->fd, self->stdev, 1, on_s2));
