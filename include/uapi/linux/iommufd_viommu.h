@@ -20,12 +20,14 @@
  * @IOMMU_VIOMMU_TYPE_ARM_SMMUV3: ARM SMMUv3 driver specific type
  * @IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV: NVIDIA Tegra241 CMDQ-V (extension for ARM
  *                                    SMMUv3) driver specific type
+ * @IOMMU_VIOMMU_TYPE_AMD: AMD IOMMU driver specific type
  * @IOMMU_VIOMMU_TYPE_INTEL_VTD: Intel VT-d driver specific type
  */
 enum iommu_viommu_type {
 	IOMMU_VIOMMU_TYPE_DEFAULT = 0,
 	IOMMU_VIOMMU_TYPE_ARM_SMMUV3 = 1,
 	IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV = 2,
+	IOMMU_VIOMMU_TYPE_AMD = 0x80000001,
 	IOMMU_VIOMMU_TYPE_INTEL_VTD = 0x80000002,
 };
 
@@ -139,12 +141,14 @@ struct iommu_vdevice_alloc {
  * @IOMMU_VEVENTQ_TYPE_DEFAULT: Reserved, refused
  * @IOMMU_VEVENTQ_TYPE_ARM_SMMUV3: ARM SMMUv3 event records
  * @IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV: NVIDIA Tegra241 CMDQ-V error maps
+ * @IOMMU_VEVENTQ_TYPE_AMD: AMD IOMMU event log entries
  * @IOMMU_VEVENTQ_TYPE_INTEL_VTD: Intel VT-d fault records
  */
 enum iommu_veventq_type {
 	IOMMU_VEVENTQ_TYPE_DEFAULT = 0,
 	IOMMU_VEVENTQ_TYPE_ARM_SMMUV3 = 1,
 	IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV = 2,
+	IOMMU_VEVENTQ_TYPE_AMD = 0x80000001,
 	IOMMU_VEVENTQ_TYPE_INTEL_VTD = 0x80000002,
 };
 
@@ -526,6 +530,108 @@ struct iommu_viommu_intel_vtd_invalidate {
  */
 struct iommu_vevent_intel_vtd {
 	__aligned_le64 rec[2];
+};
+
+/**
+ * struct iommu_hw_info_amd - AMD IOMMU hardware information
+ *                            (IOMMU_HW_INFO_TYPE_AMD)
+ * @efr: The extended feature register (EFR)
+ * @efr2: The extended feature register 2 (EFR2)
+ *
+ * The registers have the values that all IOMMUs of the host have in common. The
+ * VMM selects what it shows to its guest: no more than GTSup, GIOSup, PPRSup,
+ * EPHSup, GATS, GLXSup and PASmax of @efr, and IASup, which the kernel
+ * emulates. Show HATS as 3, so that the guest only uses tables of the format
+ * that nests.
+ */
+struct iommu_hw_info_amd {
+	__aligned_u64 efr;
+	__aligned_u64 efr2;
+};
+
+/**
+ * struct iommu_hwpt_amd_guest - AMD IOMMU device table entry
+ *                               (IOMMU_HWPT_DATA_AMD_GUEST)
+ * @dte: The guest's device table entry (DTE), 256 bits
+ *
+ * What the entry does:
+ *
+ * - V=0, or V=TV=1 without GV and with IR or IW: requests pass the guest's
+ *   IOMMU, so the nesting parent alone translates them. IR and IW apply.
+ * - V=1 and TV=0, or V=TV=1 without GV, IR and IW: nothing passes.
+ * - V=TV=GV=1: the guest's GCR3 table nests in the nesting parent.
+ *
+ * The first two attach to a device without a virtual device. Fields that the
+ * hardware does not use in a state are ignored, and so is the half for
+ * interrupts. With TV=1 the kernel accepts GLX, the GCR3 root and GuestPagingMode
+ * as the hardware has them, GIOV, IR, IW, I and DomainID. Mode must be 0. Any
+ * other bit fails with EIO, and so does a GCR3 root beyond the address size of
+ * the nesting parent.
+ *
+ * DomainID is the one that the guest's invalidations name: several HWPTs may
+ * have the same. The host uses an ID of its own for each one of a virtual IOMMU.
+ * If there are too many, IOMMU_HWPT_ALLOC fails with ENOSPC.
+ *
+ * I=1 says that the guest invalidates the TLB of the device itself. With I=0 the
+ * kernel does so along with the DomainID, as the host may use ATS nevertheless.
+ *
+ * The hardware does not read the guest's device table: at each
+ * INVALIDATE_DEVTAB_ENTRY of the guest read its entry, allocate a HWPT if it has
+ * changed, and attach it in place of the former one. That does not disturb DMA,
+ * unless GuestPagingMode changes, which aborts it for a moment.
+ *
+ * IOMMU_HWPT_ALLOC accepts no flags, EOPNOTSUPP otherwise.
+ */
+struct iommu_hwpt_amd_guest {
+	__aligned_u64 dte[4];
+};
+
+/**
+ * struct iommu_viommu_amd_invalidate - AMD IOMMU cache invalidation
+ *                                      (IOMMU_VIOMMU_INVALIDATE_DATA_AMD)
+ * @cmd: One command of the guest's command buffer, little endian
+ *
+ * The kernel accepts INVALIDATE_DEVTAB_ENTRY, INVALIDATE_IOMMU_PAGES,
+ * INVALIDATE_IOTLB_PAGES, PREFETCH_IOMMU_PAGES and INVALIDATE_IOMMU_ALL (opcodes
+ * 2, 3, 4, 6 and 8), the last two if the EFR has PreFSup and IASup. They only
+ * affect the VM: a DomainID stands for the HWPTs of this virtual IOMMU that have
+ * it, a DeviceID for a virtual device. A DomainID without a HWPT succeeds. So
+ * does a prefetch; it is not sent.
+ *
+ * The VMM handles all other commands itself. It executes a COMPLETION_WAIT when
+ * the ioctl that has the commands before it has returned, and an
+ * INVALIDATE_DEVTAB_ENTRY before it passes that on, see &struct
+ * iommu_hwpt_amd_guest.
+ *
+ * Another opcode, a reserved bit, a PASID that the hardware does not have, and a
+ * DeviceID without a virtual device fail with EIO. entry_num then is the index
+ * of that command: all commands before it are complete, none after it was
+ * started.
+ *
+ * The entry_len of &struct iommu_hwpt_invalidate is at least the size of this
+ * structure. If it is larger, the bytes behind each command must be 0; E2BIG
+ * otherwise.
+ *
+ * If the IOMMU does not complete the commands in time, for instance since a
+ * device does not answer, the call fails with ETIMEDOUT and entry_num is the
+ * index of the first of up to 256 commands that may not be complete.
+ */
+struct iommu_viommu_amd_invalidate {
+	__aligned_le64 cmd[2];
+};
+
+/**
+ * struct iommu_vevent_amd - AMD IOMMU event log entry
+ *                           (IOMMU_VEVENTQ_TYPE_AMD)
+ * @evt: An entry in the format of the event log, little endian. Its DeviceID is
+ *       the virtual one, its DomainID the guest's.
+ *
+ * The VM gets IO_PAGE_FAULT and INVALID_DEVICE_REQUEST of a device that is
+ * attached to a nested HWPT, unless the nesting parent alone translates the
+ * request. The host keeps all other events.
+ */
+struct iommu_vevent_amd {
+	__aligned_le64 evt[2];
 };
 
 #endif /* _UAPI_IOMMUFD_VIOMMU_H */
