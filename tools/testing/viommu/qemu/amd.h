@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What amd_iommu.c calls of the model of nested translation, see amd.c, and the other way round */
+#ifndef HW_I386_AMD_H
+#define HW_I386_AMD_H
+
+#include "hw/pci/pci_request.h"
+#include "amd_iommu.h"
+
+bool amd_model_check(AMDVIState *s, Error **errp);
+void amd_model_realize(AMDVIState *s);
+void amd_model_reset(AMDVIState *s);
+uint64_t amd_model_features(AMDVIState *s);
+
+PCIAnswer amd_model_request(PCIBus *bus, void *opaque, int devfn, const PCIRequest *request);
+void amd_model_set_device_tlb(PCIBus *bus, void *opaque, int devfn, PCIDeviceTLB *tlb);
+/* For interrupt remapping. False: there is no entry. */
+bool amd_model_get_dte(AMDVIState *s, uint16_t devid, uint64_t *dte);
+
+/* After a write to the control register */
+void amd_model_control(AMDVIState *s);
+void amd_model_run(AMDVIState *s);
+void amd_model_log_event(AMDVIState *s, const uint64_t *evt);
+
+/* Of amd_iommu.c */
+void amdvi_generate_msi_interrupt(AMDVIState *s);
+
+#endif
