@@ -246,6 +246,8 @@ typedef struct DeviceKey {
     int devfn;
 } DeviceKey;
 
+#define CR3_LEVEL               6
+
 static const hwaddr sizes[] = { 0xfff, 0x1fffff, 0x3fffffff };
 
 static guint device_hash(gconstpointer v)
@@ -343,8 +345,12 @@ static bool fail(Walk *w, unsigned int event, unsigned int flags, bool gpa, hwad
     return false;
 }
 
-/* The cached table that is nearest to @addr: its level, or 0. 6 is what a GCR3 entry points to. */
-static unsigned int cached_table(Walk *w, uint32_t pasid, hwaddr addr, unsigned int top, Table *table)
+/*
+ * The cached table that is nearest to @addr, of level @bottom to @top: its level, or 0.
+ * CR3_LEVEL is what a GCR3 entry points to.
+ */
+static unsigned int cached_table(Walk *w, uint32_t pasid, hwaddr addr, unsigned int bottom,
+                                 unsigned int top, Table *table)
 {
     AMDModel *m = w->s->model;
     uint64_t now;
@@ -352,7 +358,7 @@ static unsigned int cached_table(Walk *w, uint32_t pasid, hwaddr addr, unsigned 
     if (!w->update || (m->knobs & AMDM_KNOB_NO_TABLES)) {
         return 0;
     }
-    for (unsigned int level = 1; level <= top; level++) {
+    for (unsigned int level = bottom; level <= top; level++) {
         Tag tag = {
             .page = addr & ~level_mask(level), .mask = level_mask(level), .pasid = pasid,
             .domain = DTE_DOMAIN(w->dte->q[1]),
@@ -396,7 +402,7 @@ static bool walk_host(Walk *w, hwaddr gpa, bool write, Translation *to)
         return fail(w, EVENT_PAGE_FAULT, 0, true, gpa);
     }
 again:
-    level = cached_table(w, PCI_NO_PASID, gpa, top - 1, &table);
+    level = cached_table(w, PCI_NO_PASID, gpa, 1, top - 1, &table);
     if (!level) {
         level = top;
         table = (Table) { .table = w->dte->q[0] & ADDRESS, .rights = w->dte->q[0] & (H_IR | H_IW) };
@@ -593,7 +599,7 @@ static bool walk_gcr3(Walk *w, Table *table)
         table->table = entry & ADDRESS;
     }
     table->entry = entry;
-    cache_table(w, w->pasid, 0, 6, table);
+    cache_table(w, w->pasid, 0, CR3_LEVEL, table);
     return true;
 }
 
@@ -611,10 +617,10 @@ static bool walk_guest(Walk *w, hwaddr addr, Translation *to)
         return fail(w, EVENT_PAGE_FAULT, 0, false, addr);
     }
 again:
-    level = cached_table(w, w->pasid, addr, top - 1, &table);
+    level = cached_table(w, w->pasid, addr, 1, top - 1, &table);
     if (!level) {
         level = top;
-        if (!cached_table(w, w->pasid, 0, 6, &table) && !walk_gcr3(w, &table)) {
+        if (!cached_table(w, w->pasid, addr, CR3_LEVEL, CR3_LEVEL, &table) && !walk_gcr3(w, &table)) {
             if (!w->fault.gpa) {
                 w->fault.addr = addr;
             }
@@ -1298,6 +1304,12 @@ void amd_model_control(AMDVIState *s)
     } else {
         set_status(s, STATUS_PPR_RUN, 0);
     }
+}
+
+/* Write 1 to clear, but for what only tells whether something runs */
+void amd_model_write_status(AMDVIState *s, hwaddr addr, uint64_t value)
+{
+    set_status(s, (value << (8 * (addr & 7))) & ~(STATUS_EVENT_RUN | STATUS_RING_RUN | STATUS_PPR_RUN), 0);
 }
 
 static uint64_t part(uint64_t value, hwaddr offset, unsigned int size)

@@ -18,6 +18,7 @@ bool amd_model_get_dte(AMDVIState *s, uint16_t devid, uint64_t *dte);
 
 /* After a write to the control register */
 void amd_model_control(AMDVIState *s);
+void amd_model_write_status(AMDVIState *s, hwaddr addr, uint64_t value);
 void amd_model_run(AMDVIState *s);
 void amd_model_log_event(AMDVIState *s, const uint64_t *evt);
 
