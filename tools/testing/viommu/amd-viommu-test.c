@@ -1,0 +1,1157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of vIOMMUs of the type AMD, without a VMM: a guest's device table entries, GCR3
+ * tables and page tables in memory, its commands by IOMMU_HWPT_INVALIDATE, and pasid-edu
+ * devices whose writes show which translation is in force. The caches of the emulated
+ * IOMMU and of the devices keep what nobody invalidates.
+ *
+ * Expects two pasid-edu devices bound to vfio-pci, see tests/pasid-edu.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "edu-test-lib.h"
+#include "qemu/amd-model.h"
+#include "qemu/pasid-edu.h"
+
+#define AMD_TROUBLE	"WARNING:|BUG:|Completion-Wait loop|Command buffer timeout|ILLEGAL_"
+
+/* Requests without a PASID */
+#define NO_PASID	(~0U)
+#define PASID		5U
+
+/* The guest's names for things */
+#define GDEV		0x4218U
+#define GDOM		7U
+#define OTHER_GDOM	8U
+
+/* What the guest's tables map, and what not */
+#define WHERE		0x12345000UL
+#define NOT_MAPPED	0x12346000UL
+
+/* Pages of guest memory with tables */
+enum { T_ROOT = 1, T_PASID = 5, T_SPARE = 9, T_GCR3 = 13, T_GCR3_L2, T_GCR3_L3, T_GCR3_SPARE };
+
+/* Entries of the guest's tables: present, writable, user, accessed */
+#define G_ENTRY		(BIT(0) | BIT(1) | BIT(2) | BIT(5))
+#define G_DIRTY		BIT(6)
+
+/* DTE */
+#define V		BIT(0)
+#define TV		BIT(1)
+#define GIOV		BIT(54)
+#define GV		BIT(55)
+#define GLX(n)		((uint64_t)(n) << 56)
+#define IR		BIT(61)
+#define IW		BIT(62)
+#define ATS		BIT(32)		/* quadword 1 */
+
+#define S		BIT(0)
+#define PDE		BIT(1)
+#define GN		BIT(2)
+#define EVERYTHING	0x7ffffffffffff000UL
+typedef struct iommu_viommu_amd_invalidate guest_cmd_t;
+#define GUEST_CMD(w0, w1)	((guest_cmd_t){ .cmd = { (w0), (w1) } })
+#define OP(n)			((uint64_t)(n) << 60)
+#define C_WAIT			GUEST_CMD(OP(1), 0)
+#define C_DTE(dev)		GUEST_CMD(OP(2) | (dev), 0)
+#define C_PAGES(dom, pasid, what) \
+	GUEST_CMD(OP(3) | (uint64_t)(dom) << 32 | (pasid), what)
+#define C_IOTLB(dev, pasid, what) \
+	GUEST_CMD(OP(4) | (dev) | (uint64_t)(dev) << 32 | 1 << 24 | \
+		  (uint64_t)((pasid) >> 8 & 0xff) << 16 |	      \
+		  (uint64_t)((pasid) & 0xff) << 48 |		      \
+		  (uint64_t)((pasid) >> 16 & 0xf) << 56, what)
+#define C_ALL			GUEST_CMD(OP(8), 0)
+
+#define EVENT_PAGE_FAULT	2
+#define EVENT_DEVICE_REQUEST	8
+#define F_GN			0x001
+#define F_PR			0x010
+#define F_RW			0x020
+#define F_PE			0x040
+
+struct device {
+	struct edu edu;		/* its file and ID, not its registers */
+	volatile uint8_t *bar;
+};
+
+static uint32_t reg32(struct device *dev, unsigned int offset)
+{
+	return *(volatile uint32_t *)(dev->bar + offset);
+}
+
+static void set32(struct device *dev, unsigned int offset, uint32_t value)
+{
+	*(volatile uint32_t *)(dev->bar + offset) = value;
+}
+
+static void set64(struct device *dev, unsigned int offset, uint64_t value)
+{
+	*(volatile uint64_t *)(dev->bar + offset) = value;
+}
+
+static int device_open(struct device *dev, unsigned int nth, int iommufd)
+{
+	struct vfio_device_bind_iommufd bind = {
+		.argsz = sizeof(bind),
+		.iommufd = iommufd,
+	};
+	struct vfio_region_info config = {
+		.argsz = sizeof(config),
+		.index = VFIO_PCI_CONFIG_REGION_INDEX,
+	};
+	struct vfio_region_info bar = {
+		.argsz = sizeof(bar),
+		.index = VFIO_PCI_BAR0_REGION_INDEX,
+	};
+	const uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	char path[600];
+	glob_t found;
+	void *mem;
+	int rc;
+
+	memset(dev, 0, sizeof(*dev));
+	if (glob("/sys/bus/pci/drivers/vfio-pci/*:*/vfio-dev/vfio*", 0, NULL, &found))
+		return -ENOENT;
+	if (nth < found.gl_pathc) {
+		snprintf(path, sizeof(path), "/dev/vfio/devices/%s",
+			 strrchr(found.gl_pathv[nth], '/') + 1);
+		sscanf(found.gl_pathv[nth], "/sys/bus/pci/drivers/vfio-pci/%12[^/]",
+		       dev->edu.bdf);
+	}
+	globfree(&found);
+	if (!dev->edu.bdf[0])
+		return -ENOENT;
+	dev->edu.fd = open(path, O_RDWR | O_CLOEXEC);
+	if (dev->edu.fd < 0)
+		return -errno;
+	rc = xioctl(dev->edu.fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	if (!rc)
+		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &bar);
+	if (!rc)
+		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &config);
+	if (rc)
+		return rc;
+	dev->edu.id = bind.out_devid;
+	if (pwrite(dev->edu.fd, &command, sizeof(command),
+		   config.offset + PCI_COMMAND) != sizeof(command))
+		return -EIO;
+	mem = mmap(NULL, PEDU_BAR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		   dev->edu.fd, bar.offset);
+	if (mem == MAP_FAILED)
+		return -errno;
+	dev->bar = mem;
+	return reg32(dev, PEDU_ID) == PEDU_ID_VALUE ? 0 : -ENODEV;
+}
+
+static void device_close(struct device *dev)
+{
+	munmap((void *)dev->bar, PEDU_BAR_SIZE);
+	close(dev->edu.fd);
+}
+
+/* The registers of the model itself */
+static volatile uint8_t *model_map(void)
+{
+	static volatile uint8_t *model;
+	void *mem;
+	int fd;
+
+	if (model)
+		return model;
+	fd = open("/dev/mem", O_RDWR | O_SYNC);
+	mem = mmap(NULL, AMDM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, AMDM_BASE);
+	close(fd);
+	if (mem == MAP_FAILED)
+		return NULL;
+	model = mem;
+	return model;
+}
+
+static uint32_t model(unsigned int offset)
+{
+	return *(volatile uint32_t *)(model_map() + offset);
+}
+
+static uint32_t count(enum amd_model_counter counter)
+{
+	return model(AMDM_COUNTER(counter));
+}
+
+static void set_model(unsigned int offset, uint32_t value)
+{
+	*(volatile uint32_t *)(model_map() + offset) = value;
+}
+
+#define BLOCKED		(-100 - PEDU_ERR_BLOCKED)
+
+static uint32_t write_at(struct device *dev, unsigned int pasid, uint32_t mode,
+			 uint64_t iova, uint64_t token, uint32_t length)
+{
+	set64(dev, PEDU_CH(0) + PEDU_CH_ADDR, iova);
+	set32(dev, PEDU_CH(0) + PEDU_CH_BUFFER, 0);
+	set32(dev, PEDU_CH(0) + PEDU_CH_LENGTH, length);
+	set32(dev, PEDU_CH(0) + PEDU_CH_PASID,
+	      pasid == NO_PASID ? 0 : PEDU_PASID_VALID | pasid);
+	set32(dev, PEDU_CH(0) + PEDU_CH_MODE, mode);
+	set64(dev, PEDU_BUFFER, token);
+	set32(dev, PEDU_CH(0) + PEDU_CH_CMD, PEDU_CMD_START | PEDU_CMD_TO_MEMORY);
+	return PEDU_STATUS_CODE(reg32(dev, PEDU_CH(0) + PEDU_CH_STATUS));
+}
+
+/* The page that a write lands in, NOWHERE, or -100 minus a PEDU_ERR_* */
+static int lands_at(struct device *dev, struct vm *vm, unsigned int pasid,
+		    uint32_t mode, uint64_t iova)
+{
+	static uint64_t token = 0xed0d0c0ffee00000ULL;
+	uint32_t code;
+	int page;
+
+	for (page = GUEST_DATA; page < GUEST_PAGES; page++)
+		*(volatile uint64_t *)vm_page(vm, page) = 0;
+	code = write_at(dev, pasid, mode, iova, ++token, sizeof(token));
+	return code ? -100 - (int)code : vm_find_token(vm, token, 0);
+}
+
+static int tlb_entries(struct device *dev)
+{
+	return reg32(dev, PEDU_TLB_COUNT);
+}
+
+/* A VM with one device */
+struct machine {
+	struct vm vm;
+	struct device dev;
+	uint64_t *leaf;		/* the entry for WHERE, of requests without a PASID */
+	uint64_t *pasid_leaf;	/* of PASID */
+	uint32_t blocked;
+	uint32_t bypass;
+	uint32_t nested;
+};
+
+static int dte_alloc(struct machine *m, uint64_t q0, uint64_t q1, uint64_t q2,
+		     uint64_t q3, uint32_t *id)
+{
+	struct iommu_hwpt_amd_guest data = { .dte = { q0, q1, q2, q3 } };
+
+	return iommufd_nested_alloc(m->vm.fd, m->dev.edu.id, m->vm.viommu, 0,
+				    IOMMU_HWPT_DATA_AMD_GUEST, &data,
+				    sizeof(data), id);
+}
+
+static uint64_t gcr3_low(uint64_t gcr3)
+{
+	return (gcr3 >> 12 & 7) << 58;
+}
+
+static uint64_t gcr3_high(uint64_t gcr3)
+{
+	return (gcr3 >> 15 & 0xffff) << 16 | (gcr3 >> 31 & 0x1fffff) << 43;
+}
+
+/* @flags: more of quadword 0 */
+static int guest_alloc(struct machine *m, uint32_t domain, unsigned int gcr3,
+		       uint64_t flags, uint32_t *id)
+{
+	return dte_alloc(m, V | TV | GV | IR | IW | gcr3_low(IPA(gcr3)) | flags,
+			 domain | gcr3_high(IPA(gcr3)), 0, 0, id);
+}
+
+/* Four levels of tables, in guest memory from page @first on; returns the entry for WHERE */
+static uint64_t *build_tables(struct vm *vm, unsigned int first)
+{
+	int level;
+
+	for (level = 3; level > 0; level--) {
+		uint64_t *table = vm_page(vm, first + 3 - level);
+
+		table[WHERE >> (12 + 9 * level) & 511] =
+			IPA(first + 4 - level) | G_ENTRY;
+	}
+	return (uint64_t *)vm_page(vm, first + 3) + (WHERE >> 12 & 511);
+}
+
+static void map_to(uint64_t *leaf, unsigned int page)
+{
+	*(volatile uint64_t *)leaf = IPA(page) | G_ENTRY | G_DIRTY;
+}
+
+static void set_gcr3(struct machine *m, unsigned int table, unsigned int index, uint64_t to)
+{
+	((volatile uint64_t *)vm_page(&m->vm, table))[index] = to;
+}
+
+static int lands(struct machine *m, unsigned int pasid, uint32_t mode)
+{
+	return lands_at(&m->dev, &m->vm, pasid, mode, WHERE);
+}
+
+static int invalidate_cmds(struct machine *m, const guest_cmd_t *cmds, uint32_t *num)
+{
+	return iommufd_invalidate(m->vm.fd, m->vm.viommu,
+				  IOMMU_VIOMMU_INVALIDATE_DATA_AMD, cmds,
+				  sizeof(*cmds), num);
+}
+
+static int invalidate_cmd(struct machine *m, guest_cmd_t cmd)
+{
+	uint32_t num = 1;
+	int rc = invalidate_cmds(m, &cmd, &num);
+
+	return num == !rc ? rc : -EBADMSG;
+}
+
+/* As a VMM: attached before there is a virtual device. @flags: of the parent. */
+static int machine_build(struct machine *m, unsigned int nth, uint32_t flags)
+{
+	struct vm *vm = &m->vm;
+	struct edu none;
+	int rc;
+
+	memset(m, 0, sizeof(*m));
+	rc = vm_build(vm, &none, 0, VM_MEMORY);
+	if (!rc)
+		rc = device_open(&m->dev, nth, vm->fd);
+	if (!rc)
+		rc = hwpt_alloc(vm, &m->dev.edu, vm->ioas,
+				IOMMU_HWPT_ALLOC_NEST_PARENT | flags, &vm->s2);
+	if (!rc)
+		rc = iommufd_viommu_alloc(vm->fd, m->dev.edu.id, vm->s2,
+					  IOMMU_VIOMMU_TYPE_AMD, NULL, 0,
+					  &vm->viommu);
+	if (rc)
+		return rc;
+	m->leaf = build_tables(vm, T_ROOT);
+	m->pasid_leaf = build_tables(vm, T_PASID);
+	map_to(m->leaf, PAGE_A);
+	map_to(m->pasid_leaf, PAGE_D);
+	set_gcr3(m, T_GCR3, 0, IPA(T_ROOT) | 1);
+	set_gcr3(m, T_GCR3, PASID, IPA(T_PASID) | 1);
+	rc = dte_alloc(m, V, 0, 0, 0, &m->blocked);
+	if (!rc)
+		rc = dte_alloc(m, 0, 0, 0, 0, &m->bypass);
+	if (!rc)
+		rc = guest_alloc(m, GDOM, T_GCR3, GIOV, &m->nested);
+	if (!rc)
+		rc = edu_attach(&m->dev.edu, m->bypass);
+	if (!rc && edu_attach(&m->dev.edu, m->nested) != -ENOENT)
+		rc = -EBADMSG;
+	if (!rc)
+		rc = iommufd_vdevice_alloc(vm->fd, vm->viommu, m->dev.edu.id,
+					   GDEV, &vm->vdevice);
+	if (!rc)
+		rc = edu_attach(&m->dev.edu, m->nested);
+	return rc;
+}
+
+static int machine_destroy(struct machine *m)
+{
+	struct vm *vm = &m->vm;
+	uint32_t ids[] = { vm->vdevice, m->nested, m->bypass, m->blocked, vm->viommu, vm->s2 };
+	unsigned int i;
+	int rc = edu_detach(&m->dev.edu);
+
+	for (i = 0; !rc && i < sizeof(ids) / sizeof(ids[0]); i++)
+		rc = destroy(vm, ids[i]);
+	device_close(&m->dev);
+	close(vm->fd);
+	munmap(vm->mem, GUEST_PAGES * PAGE_SIZE);
+	return rc;
+}
+
+FIXTURE(amd)
+{
+	struct machine m;
+	int kmsg;
+};
+
+FIXTURE_SETUP(amd)
+{
+	self->kmsg = kmsg_open();
+	ASSERT_LE(0, self->kmsg);
+	ASSERT_NE(NULL, model_map());
+	ASSERT_EQ(AMDM_ID_VALUE, model(AMDM_ID));
+	set_model(AMDM_RESET, 1);
+	set_model(AMDM_KNOBS, 0);
+	ASSERT_EQ(0, machine_build(&self->m, 0, 0));
+	ASSERT_EQ(PAGE_A, lands(&self->m, NO_PASID, 0));
+}
+
+FIXTURE_TEARDOWN(amd)
+{
+	EXPECT_EQ(0, machine_destroy(&self->m));
+	set_model(AMDM_KNOBS, 0);
+	/* No translation of another table, no command that is none */
+	EXPECT_EQ(0, count(AMDM_FOREIGN_HITS));
+	EXPECT_EQ(0, count(AMDM_ILLEGAL));
+	EXPECT_EQ(0, kmsg_count(self->kmsg, AMD_TROUBLE));
+	close(self->kmsg);
+}
+
+/* What the hardware can do, as it is */
+TEST_F(amd, hw_info)
+{
+	struct iommu_hw_info_amd info = { };
+	struct iommu_hw_info cmd = {
+		.size = sizeof(cmd),
+		.dev_id = self->m.dev.edu.id,
+		.data_len = sizeof(info),
+		.data_uptr = (uintptr_t)&info,
+	};
+
+	ASSERT_EQ(0, xioctl(self->m.vm.fd, IOMMU_GET_HW_INFO, &cmd));
+	EXPECT_EQ(IOMMU_HW_INFO_TYPE_AMD, cmd.out_data_type);
+	EXPECT_EQ(sizeof(info), cmd.data_len);
+	EXPECT_EQ(0x17000f000099d3ULL, info.efr);
+	EXPECT_EQ(BIT(3), info.efr2);
+}
+
+/* Each kind of entry, as a replace of the others */
+TEST_F(amd, entries)
+{
+	struct machine *m = &self->m;
+	struct device *dev = &m->dev;
+	struct vm *vm = &m->vm;
+	uint32_t pass, none, ro;
+	int round;
+
+	/* The two states with V = 1: passes with rights, and nothing passes */
+	ASSERT_EQ(0, dte_alloc(m, V | TV | IR | IW, 0, 0, 0, &pass));
+	ASSERT_EQ(0, dte_alloc(m, V | TV, 0, 0, 0, &none));
+	ASSERT_EQ(0, dte_alloc(m, V | TV | IR, 0, 0, 0, &ro));
+	for (round = 0; round < 3; round++) {
+		ASSERT_EQ(0, edu_attach(&dev->edu, m->blocked));
+		EXPECT_EQ(BLOCKED, lands(m, NO_PASID, 0));
+		EXPECT_EQ(BLOCKED, lands_at(dev, vm, NO_PASID, 0, IPA(PAGE_B)));
+		ASSERT_EQ(0, edu_attach(&dev->edu, m->bypass));
+		EXPECT_EQ(PAGE_B, lands_at(dev, vm, NO_PASID, 0, IPA(PAGE_B)));
+		EXPECT_EQ(BLOCKED, lands(m, NO_PASID, 0));
+		ASSERT_EQ(0, edu_attach(&dev->edu, m->nested));
+		EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+		EXPECT_EQ(BLOCKED, lands_at(dev, vm, NO_PASID, 0, IPA(PAGE_B)));
+		/* The parent itself, also over a nested entry and back */
+		ASSERT_EQ(0, edu_attach(&dev->edu, vm->s2));
+		EXPECT_EQ(PAGE_C, lands_at(dev, vm, NO_PASID, 0, IPA(PAGE_C)));
+		EXPECT_EQ(BLOCKED, lands(m, NO_PASID, 0));
+		ASSERT_EQ(0, edu_attach(&dev->edu, m->nested));
+		EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+		ASSERT_EQ(0, edu_attach(&dev->edu, none));
+		EXPECT_EQ(BLOCKED, lands_at(dev, vm, NO_PASID, 0, IPA(PAGE_B)));
+		ASSERT_EQ(0, edu_attach(&dev->edu, pass));
+		EXPECT_EQ(PAGE_B, lands_at(dev, vm, NO_PASID, 0, IPA(PAGE_B)));
+		ASSERT_EQ(0, edu_attach(&dev->edu, ro));
+		EXPECT_EQ(BLOCKED, lands_at(dev, vm, NO_PASID, 0, IPA(PAGE_B)));
+		/* From nothing */
+		ASSERT_EQ(0, edu_detach(&dev->edu));
+		EXPECT_EQ(BLOCKED, lands_at(dev, vm, NO_PASID, 0, IPA(PAGE_B)));
+		ASSERT_EQ(0, edu_attach(&dev->edu, m->nested));
+		EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+	}
+	EXPECT_LT(0, count(AMDM_NESTED));
+	EXPECT_EQ(0, count(AMDM_GUEST));
+	/* No change of an entry without its command */
+	EXPECT_EQ(0, count(AMDM_DTE_STALE));
+	EXPECT_EQ(0, destroy(vm, pass));
+	EXPECT_EQ(0, destroy(vm, none));
+	EXPECT_EQ(0, destroy(vm, ro));
+}
+
+/* Rights of the guest's entry apply to a nested one too */
+TEST_F(amd, rights)
+{
+	struct machine *m = &self->m;
+	uint32_t ro;
+
+	ASSERT_EQ(0, dte_alloc(m, V | TV | GV | IR | GIOV | gcr3_low(IPA(T_GCR3)),
+			       GDOM | gcr3_high(IPA(T_GCR3)), 0, 0, &ro));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, ro));
+	EXPECT_EQ(BLOCKED, lands(m, NO_PASID, 0));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+	EXPECT_EQ(0, destroy(&m->vm, ro));
+}
+
+/* Stale before each kind of command, right after it */
+TEST_F(amd, invalidation)
+{
+	const guest_cmd_t cmds[] = {
+		C_PAGES(GDOM, 0, WHERE | GN), C_PAGES(GDOM, 0, WHERE | GN | PDE),
+		/* 8 KiB, 1 MiB around it */
+		C_PAGES(GDOM, 0, (WHERE & ~0x1fffUL) | GN | S),
+		C_PAGES(GDOM, 0, ((WHERE & ~0xfffffUL) | 0x7f000) | GN | S),
+		C_PAGES(GDOM, 0, EVERYTHING | GN | S | PDE),
+		/* Without GN: nothing that the guest knows is narrower than all */
+		C_PAGES(GDOM, 0, WHERE), C_PAGES(GDOM, 0, NOT_MAPPED | PDE),
+		C_PAGES(GDOM, 0, EVERYTHING | S | PDE),
+		C_ALL,
+	};
+	const guest_cmd_t others[] = {
+		C_PAGES(GDOM, 0, NOT_MAPPED | GN | PDE),
+		C_PAGES(GDOM, 0, 0x7f000 | GN | S | PDE),
+		C_PAGES(OTHER_GDOM, 0, WHERE | GN | PDE),
+		C_PAGES(OTHER_GDOM, 0, EVERYTHING | S | PDE),
+		C_PAGES(GDOM, PASID, WHERE | GN | PDE),
+		C_IOTLB(GDEV, 0, WHERE),
+	};
+	struct machine *m = &self->m;
+	unsigned int i, j, page = PAGE_A;
+
+	for (i = 0; i < sizeof(cmds) / sizeof(cmds[0]); i++) {
+		unsigned int next = page == PAGE_A ? PAGE_B : PAGE_A;
+
+		map_to(m->leaf, next);
+		for (j = 0; j < sizeof(others) / sizeof(others[0]); j++)
+			ASSERT_EQ(0, invalidate_cmd(m, others[j]));
+		EXPECT_EQ(page, lands(m, NO_PASID, 0));
+		ASSERT_EQ(0, invalidate_cmd(m, cmds[i]));
+		EXPECT_EQ(next, lands(m, NO_PASID, 0));
+		page = next;
+	}
+	/* The host asks nothing of hardware that it does not know */
+	EXPECT_EQ(0, count(AMDM_UNKNOWN_DOMAIN));
+	EXPECT_EQ(0, count(AMDM_QUEUE_ID));
+	EXPECT_EQ(0, invalidate_cmd(m, C_DTE(GDEV)));
+	EXPECT_EQ(page, lands(m, NO_PASID, 0));
+	/* PREFETCH is a hint */
+	EXPECT_EQ(0, invalidate_cmd(m, GUEST_CMD(OP(6) | GDEV, WHERE)));
+	EXPECT_EQ(0, model(AMDM_COMMANDS(6)));
+}
+
+/* Hardware where GN = 0 keeps the entries of PASIDs */
+TEST_F(amd, strict_hardware)
+{
+	const guest_cmd_t cmds[] = {
+		C_PAGES(GDOM, 0, WHERE | GN), C_PAGES(GDOM, 0, EVERYTHING | GN | S | PDE),
+	};
+	struct machine *m = &self->m;
+	unsigned int i, page = PAGE_A;
+
+	set_model(AMDM_KNOBS, AMDM_KNOB_GN0_KEEPS);
+	for (i = 0; i < sizeof(cmds) / sizeof(cmds[0]); i++) {
+		page = page == PAGE_A ? PAGE_B : PAGE_A;
+		map_to(m->leaf, page);
+		ASSERT_EQ(0, invalidate_cmd(m, cmds[i]));
+		EXPECT_EQ(page, lands(m, NO_PASID, 0));
+	}
+}
+
+/* A table of the guest goes: PDE */
+TEST_F(amd, page_directories)
+{
+	struct machine *m = &self->m;
+	volatile uint64_t *l2 = vm_page(&m->vm, T_ROOT + 2);
+	uint64_t *leaf = build_tables(&m->vm, T_SPARE);
+
+	map_to(leaf, PAGE_E);
+	l2[WHERE >> 21 & 511] = IPA(T_SPARE + 3) | G_ENTRY;
+	ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(GDOM, 0, WHERE | GN)));
+	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+	ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(GDOM, 0, WHERE | GN | PDE)));
+	EXPECT_EQ(PAGE_E, lands(m, NO_PASID, 0));
+}
+
+/* PASIDs of the guest's GCR3 table, of one, two and three levels */
+TEST_F(amd, pasids)
+{
+	struct machine *m = &self->m;
+	uint32_t deep[2];
+	int i;
+
+	ASSERT_TRUE(reg32(&m->dev, PEDU_CONFIG) & PEDU_HAS_PASID);
+	EXPECT_EQ(PAGE_D, lands(m, PASID, 0));
+	EXPECT_EQ(PAGE_A, lands(m, 0, 0));
+	EXPECT_EQ(BLOCKED, lands(m, PASID + 1, 0));
+	map_to(m->pasid_leaf, PAGE_E);
+	ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(GDOM, 0, EVERYTHING | GN | S | PDE)));
+	EXPECT_EQ(PAGE_D, lands(m, PASID, 0));
+	ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(GDOM, PASID, WHERE | GN)));
+	EXPECT_EQ(PAGE_E, lands(m, PASID, 0));
+	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+	/* Another table for the PASID, then none */
+	set_gcr3(m, T_GCR3, PASID, IPA(T_ROOT) | 1);
+	EXPECT_EQ(PAGE_E, lands(m, PASID, 0));
+	ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(GDOM, PASID, EVERYTHING | GN | S | PDE)));
+	EXPECT_EQ(PAGE_A, lands(m, PASID, 0));
+	set_gcr3(m, T_GCR3, PASID, 0);
+	ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(GDOM, PASID, EVERYTHING | GN | S | PDE)));
+	EXPECT_EQ(BLOCKED, lands(m, PASID, 0));
+	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+	set_gcr3(m, T_GCR3, PASID, IPA(T_PASID) | 1);
+
+	set_gcr3(m, T_GCR3_L2, 0, IPA(T_GCR3) | 1);
+	set_gcr3(m, T_GCR3_L2, 0x7f, IPA(T_GCR3) | 1);
+	set_gcr3(m, T_GCR3_L3, 0, IPA(T_GCR3_L2) | 1);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, guest_alloc(m, OTHER_GDOM + i, T_GCR3_L2 + i,
+					 GIOV | GLX(1 + i), &deep[i]));
+		ASSERT_EQ(0, edu_attach(&m->dev.edu, deep[i]));
+		EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+		EXPECT_EQ(PAGE_E, lands(m, PASID, 0));
+		EXPECT_EQ(PAGE_E, lands(m, 0x7f << 9 | PASID, 0));
+		EXPECT_EQ(BLOCKED, lands(m, 0x7e << 9 | PASID, 0));
+		map_to(m->pasid_leaf, PAGE_F);
+		ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(OTHER_GDOM + i, 0x7f << 9 | PASID,
+						       WHERE | GN)));
+		EXPECT_EQ(PAGE_F, lands(m, 0x7f << 9 | PASID, 0));
+		EXPECT_EQ(PAGE_E, lands(m, PASID, 0));
+		map_to(m->pasid_leaf, PAGE_E);
+	}
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, destroy(&m->vm, deep[i]));
+}
+
+/* Without GIOV the parent alone translates what has no PASID */
+TEST_F(amd, no_giov)
+{
+	struct machine *m = &self->m;
+	uint32_t id;
+
+	ASSERT_EQ(0, guest_alloc(m, OTHER_GDOM, T_GCR3, 0, &id));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, id));
+	EXPECT_EQ(PAGE_D, lands(m, PASID, 0));
+	EXPECT_EQ(PAGE_B, lands_at(&m->dev, &m->vm, NO_PASID, 0, IPA(PAGE_B)));
+	EXPECT_EQ(BLOCKED, lands(m, NO_PASID, 0));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+	EXPECT_EQ(0, destroy(&m->vm, id));
+}
+
+/* A guest that uses ATS invalidates the device TLB itself, for another the kernel does */
+TEST_F(amd, device_tlb)
+{
+	struct machine *m = &self->m;
+	struct device *dev = &m->dev;
+	uint32_t ats;
+
+	ASSERT_TRUE(reg32(dev, PEDU_CONFIG) & PEDU_HAS_ATS);
+	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, PEDU_MODE_ATS));
+	EXPECT_EQ(1, tlb_entries(dev));
+	map_to(m->leaf, PAGE_B);
+	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, PEDU_MODE_ATS));
+	ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(GDOM, 0, WHERE | GN)));
+	EXPECT_EQ(0, tlb_entries(dev));
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, PEDU_MODE_ATS));
+
+	/* I = 1 */
+	ASSERT_EQ(0, dte_alloc(m, V | TV | GV | IR | IW | GIOV | gcr3_low(IPA(T_GCR3)),
+			       OTHER_GDOM | ATS | gcr3_high(IPA(T_GCR3)), 0, 0, &ats));
+	ASSERT_EQ(0, edu_attach(&dev->edu, ats));
+	/* A new table takes the device TLB along */
+	EXPECT_EQ(0, tlb_entries(dev));
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, PEDU_MODE_ATS));
+	EXPECT_EQ(PAGE_D, lands(m, PASID, PEDU_MODE_ATS));
+	EXPECT_EQ(2, tlb_entries(dev));
+	ASSERT_EQ(0, invalidate_cmd(m, C_IOTLB(GDEV, 0, NOT_MAPPED)));
+	EXPECT_EQ(2, tlb_entries(dev));
+	ASSERT_EQ(0, invalidate_cmd(m, C_IOTLB(GDEV, 0, WHERE)));
+	EXPECT_EQ(1, tlb_entries(dev));
+	ASSERT_EQ(0, invalidate_cmd(m, C_IOTLB(GDEV, PASID + 1, WHERE | GN)));
+	EXPECT_EQ(1, tlb_entries(dev));
+	ASSERT_EQ(0, invalidate_cmd(m, C_IOTLB(GDEV, PASID, WHERE | GN)));
+	EXPECT_EQ(0, tlb_entries(dev));
+	EXPECT_EQ(PAGE_D, lands(m, PASID, PEDU_MODE_ATS));
+	ASSERT_EQ(0, invalidate_cmd(m, C_IOTLB(GDEV, PASID, EVERYTHING | GN | S)));
+	EXPECT_EQ(0, tlb_entries(dev));
+	EXPECT_EQ(-EIO, invalidate_cmd(m, C_IOTLB(GDEV + 1, 0, WHERE)));
+	EXPECT_EQ(0, count(AMDM_QUEUE_ID));
+
+	/* All of a PASID's goes with its table */
+	EXPECT_EQ(PAGE_D, lands(m, PASID, PEDU_MODE_ATS));
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, PEDU_MODE_ATS));
+	ASSERT_EQ(0, edu_attach(&dev->edu, m->bypass));
+	EXPECT_EQ(0, tlb_entries(dev));
+	ASSERT_EQ(0, edu_attach(&dev->edu, m->nested));
+	EXPECT_EQ(0, destroy(&m->vm, ats));
+	EXPECT_EQ(0, count(AMDM_DEVICE_TLB_EARLY));
+}
+
+/* Long batches; a bad one in them; those before it are complete */
+TEST_F(amd, batch)
+{
+	static guest_cmd_t cmds[1000];
+	const guest_cmd_t bad[] = {
+		C_WAIT, GUEST_CMD(OP(0), 0), GUEST_CMD(OP(5) | GDEV, 0), GUEST_CMD(OP(7) | GDEV, 0),
+		GUEST_CMD(OP(9), 0), GUEST_CMD(OP(10), 0), GUEST_CMD(OP(15), 0),
+		GUEST_CMD(OP(2) | GDEV | BIT(16), 0), GUEST_CMD(OP(2) | GDEV, 1),
+		GUEST_CMD(OP(3) | BIT(20), WHERE), GUEST_CMD(OP(3) | BIT(48), WHERE),
+		C_PAGES(GDOM, 0, WHERE | BIT(3)), C_PAGES(GDOM, 0, WHERE | BIT(11)),
+		/* PASmax is 15 */
+		C_PAGES(GDOM, 0x10000, WHERE | GN),
+		C_DTE(GDEV + 1), C_IOTLB(GDEV + 1, 0, WHERE), C_IOTLB(GDEV, 0, WHERE | BIT(1)),
+		GUEST_CMD(OP(8) | 1, 0), GUEST_CMD(OP(8), 1),
+	};
+	struct machine *m = &self->m;
+	unsigned int i, page = PAGE_A;
+	uint32_t num;
+
+	for (i = 0; i < 1000; i++)
+		cmds[i] = C_PAGES(GDOM, 0, (WHERE + (i - 500) * 0x1000UL) | GN);
+	num = 1000;
+	map_to(m->leaf, PAGE_B);
+	set_model(AMDM_RESET, 1);
+	EXPECT_EQ(0, invalidate_cmds(m, cmds, &num));
+	EXPECT_EQ(1000, num);
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, 0));
+	/* Not a wait each */
+	EXPECT_LE(1000, model(AMDM_COMMANDS(3)));
+	EXPECT_GE(20, model(AMDM_COMMANDS(1)));
+	page = PAGE_B;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const guest_cmd_t saved = cmds[700];
+		unsigned int next = page == PAGE_A ? PAGE_B : PAGE_A;
+
+		/* Behind the page, then before it */
+		cmds[700] = bad[i];
+		map_to(m->leaf, next);
+		num = 1000;
+		EXPECT_EQ(-EIO, invalidate_cmds(m, cmds, &num)) {
+			TH_LOG("command %u", i);
+		}
+		EXPECT_EQ(700, num);
+		EXPECT_EQ(next, lands(m, NO_PASID, 0));
+		cmds[700] = saved;
+		page = next;
+
+		cmds[499] = bad[i];
+		map_to(m->leaf, page == PAGE_A ? PAGE_B : PAGE_A);
+		num = 1000;
+		EXPECT_EQ(-EIO, invalidate_cmds(m, cmds, &num));
+		EXPECT_EQ(499, num);
+		EXPECT_EQ(page, lands(m, NO_PASID, 0));
+		cmds[499] = C_PAGES(GDOM, 0, (WHERE - 0x1000) | GN);
+		map_to(m->leaf, page);
+	}
+}
+
+/* A device that does not answer, and a ring that stands: ETIMEDOUT, and nothing is lost */
+TEST_F(amd, timeouts)
+{
+	const guest_cmd_t cmds[] = {
+		C_PAGES(GDOM, 0, NOT_MAPPED | GN), C_PAGES(GDOM, 0, WHERE | GN),
+	};
+	struct machine *m = &self->m;
+	uint32_t num = 2;
+
+	map_to(m->leaf, PAGE_B);
+	set_model(AMDM_INJECT, AMDM_INJECT_STALL | 3 << 8);
+	EXPECT_EQ(-ETIMEDOUT, invalidate_cmds(m, cmds, &num));
+	EXPECT_EQ(0, num);
+	EXPECT_EQ(1, count(AMDM_STALLS));
+	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+	EXPECT_LT(0, kmsg_count(self->kmsg, "Completion-Wait loop"));
+	set_model(AMDM_INJECT, AMDM_INJECT_NONE);
+	num = 2;
+	EXPECT_EQ(0, invalidate_cmds(m, cmds, &num));
+	EXPECT_EQ(2, num);
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, 0));
+}
+
+/* Each errno of the type */
+TEST_F(amd, errnos)
+{
+	static const uint64_t bad[][4] = {
+		{ 1ULL << 9 }, { 4ULL << 9 }, { BIT(2) }, { BIT(7) }, { BIT(12) }, { BIT(51) },
+		{ BIT(52) }, { BIT(53) }, { GLX(3) }, { BIT(63) },
+		{ 0, BIT(33) }, { 0, BIT(34) }, { 0, BIT(35) }, { 0, BIT(37) }, { 0, BIT(40) }, { 0, BIT(42) },
+		{ 0, 0, BIT(52) }, { 0, 0, BIT(55) }, { 0, 0, 0, BIT(15) }, { 0, 0, 0, BIT(16) },
+		{ 0, 0, 0, BIT(47) }, { 0, 0, 0, BIT(63) },
+		/* Beyond the second stage */
+		{ 0, 1ULL << 63 },
+	};
+	struct machine *m = &self->m;
+	struct device *dev = &m->dev;
+	struct vm *vm = &m->vm;
+	uint32_t id, num = 0;
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		EXPECT_EQ(-EIO, dte_alloc(m, (V | TV | GV | IR | IW | GIOV | gcr3_low(IPA(T_GCR3))) |
+					  bad[i][0], GDOM | gcr3_high(IPA(T_GCR3)) | bad[i][1],
+					  bad[i][2], bad[i][3], &id)) {
+			TH_LOG("entry %u", i);
+		}
+	EXPECT_EQ(-EINVAL, iommufd_nested_alloc(vm->fd, dev->edu.id, vm->viommu, 0,
+						IOMMU_HWPT_DATA_ARM_SMMUV3, &id,
+						sizeof(id), &id));
+	EXPECT_EQ(-EEXIST, iommufd_vdevice_alloc(vm->fd, vm->viommu, dev->edu.id,
+						 GDEV + 1, &id));
+	EXPECT_EQ(-EBUSY, destroy(vm, vm->viommu));
+	EXPECT_EQ(-EBUSY, destroy(vm, vm->s2));
+	ASSERT_EQ(0, edu_attach(&dev->edu, m->bypass));
+	ASSERT_EQ(0, destroy(vm, vm->vdevice));
+	EXPECT_EQ(-EINVAL, iommufd_vdevice_alloc(vm->fd, vm->viommu, dev->edu.id,
+						 0x10000, &id));
+	EXPECT_EQ(-ENOENT, edu_attach(&dev->edu, m->nested));
+	ASSERT_EQ(0, iommufd_vdevice_alloc(vm->fd, vm->viommu, dev->edu.id, GDEV,
+					   &vm->vdevice));
+	EXPECT_EQ(-EOPNOTSUPP, iommufd_viommu_alloc(vm->fd, dev->edu.id, vm->s2,
+						    IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
+						    NULL, 0, &id));
+	EXPECT_EQ(-EOPNOTSUPP, iommufd_veventq_alloc(vm->fd, vm->viommu,
+						     IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+						     8, &id, &fd));
+	/* The probe for a type of data */
+	EXPECT_EQ(0, invalidate_cmds(m, NULL, &num));
+	EXPECT_EQ(-EINVAL, iommufd_invalidate(vm->fd, vm->viommu,
+					      IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
+					      NULL, 16, &num));
+}
+
+struct record {
+	struct iommufd_vevent_header header;
+	uint64_t evt[2];
+};
+
+static int next_record(int fd, struct record *record)
+{
+	struct pollfd in = { .fd = fd, .events = POLLIN };
+
+	memset(record, 0xee, sizeof(*record));
+	poll(&in, 1, 20000);
+	return read(fd, record, sizeof(*record));
+}
+
+/* 4 bytes: QEMU splits what is blocked into as many, and each has an event */
+#define EXPECT_FAULTS(fd, m, pasid, iova, type_, flags_, id_, addr_) ({		\
+	struct record record_;							\
+	EXPECT_EQ(PEDU_ERR_BLOCKED, write_at(&(m)->dev, pasid, 0, iova, 1, 4));	\
+	ASSERT_EQ(sizeof(record_), next_record(fd, &record_));			\
+	EXPECT_EQ(0, record_.header.flags);					\
+	EXPECT_EQ(sequence++, record_.header.sequence);				\
+	EXPECT_EQ(GDEV, record_.evt[0] & 0xffff);				\
+	EXPECT_EQ(type_, record_.evt[0] >> 60);					\
+	EXPECT_EQ(flags_, record_.evt[0] >> 48 & 0xfff);			\
+	EXPECT_EQ(id_, (record_.evt[0] >> 32 & 0xffff) | (record_.evt[0] & 0xf0000)); \
+	EXPECT_EQ(addr_, record_.evt[1]);					\
+})
+
+/* Faults of what the guest translates are the guest's, with its DeviceID and DomainID */
+TEST_F(amd, events)
+{
+	struct machine *m = &self->m;
+	struct vm *vm = &m->vm;
+	const int kmsg = kmsg_open();
+	unsigned int sequence = 0;
+	struct record record;
+	uint32_t id;
+	int fd, i;
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, iommufd_veventq_alloc(vm->fd, vm->viommu, IOMMU_VEVENTQ_TYPE_AMD,
+					   16, &id, &fd));
+	for (i = 0; i < 5; i++)
+		EXPECT_FAULTS(fd, m, NO_PASID, NOT_MAPPED + 0x10 * i, EVENT_PAGE_FAULT, F_GN | F_RW,
+			      0, NOT_MAPPED + 0x10 * i);
+	EXPECT_FAULTS(fd, m, PASID, NOT_MAPPED, EVENT_PAGE_FAULT, F_GN | F_RW, PASID, NOT_MAPPED);
+	EXPECT_FAULTS(fd, m, PASID + 1, WHERE, EVENT_PAGE_FAULT, F_GN | F_RW, PASID + 1, WHERE);
+	/* Where events have the DomainID: the guest's */
+	set_model(AMDM_KNOBS, AMDM_KNOB_EVENT_DOMAIN);
+	EXPECT_FAULTS(fd, m, NO_PASID, NOT_MAPPED, EVENT_PAGE_FAULT, F_RW, GDOM, NOT_MAPPED);
+	set_model(AMDM_KNOBS, 0);
+	/* A page that the guest has not */
+	*(volatile uint64_t *)m->leaf = 0x7000000 | G_ENTRY | G_DIRTY;
+	ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(GDOM, 0, WHERE | GN)));
+	EXPECT_FAULTS(fd, m, NO_PASID, WHERE + 8, EVENT_PAGE_FAULT, F_RW, GDOM, 0x7000008);
+	EXPECT_EQ(0, kmsg_count(kmsg, "Event logged"));
+
+	/* What the parent alone translates is the host's */
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->bypass));
+	EXPECT_EQ(PEDU_ERR_BLOCKED, write_at(&m->dev, NO_PASID, 0, WHERE, 1, 4));
+	usleep(500000);
+	EXPECT_EQ(1, kmsg_count(kmsg, "IO_PAGE_FAULT"));
+	EXPECT_EQ(0, read(fd, &record, sizeof(record)));
+
+	/* So is everything without a queue */
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+	close(fd);
+	ASSERT_EQ(0, destroy(vm, id));
+	EXPECT_EQ(PEDU_ERR_BLOCKED, write_at(&m->dev, NO_PASID, 0, NOT_MAPPED, 1, 4));
+	usleep(500000);
+	EXPECT_EQ(1, kmsg_count(kmsg, "IO_PAGE_FAULT"));
+	close(kmsg);
+}
+
+/* Unmapping of the second stage reaches what is nested on it, and the device TLB */
+TEST_F(amd, second_stage)
+{
+	struct machine *m = &self->m;
+	struct vm *vm = &m->vm;
+
+	ASSERT_EQ(0, ioas_map(vm, PAGE_B, 1, SPARE_IPA));
+	*(volatile uint64_t *)m->leaf = SPARE_IPA | G_ENTRY | G_DIRTY;
+	*(volatile uint64_t *)m->pasid_leaf = SPARE_IPA | G_ENTRY | G_DIRTY;
+	ASSERT_EQ(0, invalidate_cmd(m, C_ALL));
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, 0));
+	EXPECT_EQ(PAGE_B, lands(m, PASID, 0));
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, PEDU_MODE_ATS));
+	EXPECT_EQ(PAGE_B, lands(m, PASID, PEDU_MODE_ATS));
+	ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+	EXPECT_EQ(BLOCKED, lands(m, NO_PASID, 0));
+	EXPECT_EQ(BLOCKED, lands(m, PASID, 0));
+	EXPECT_EQ(0, tlb_entries(&m->dev));
+	EXPECT_EQ(-100 - PEDU_ERR_ATS_NONE, lands(m, NO_PASID, PEDU_MODE_ATS));
+	EXPECT_EQ(-100 - PEDU_ERR_ATS_NONE, lands(m, PASID, PEDU_MODE_ATS));
+	ASSERT_EQ(0, ioas_map(vm, PAGE_C, 1, SPARE_IPA));
+	EXPECT_EQ(PAGE_C, lands(m, NO_PASID, 0));
+	EXPECT_EQ(PAGE_C, lands(m, PASID, PEDU_MODE_ATS));
+	ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+	/* While the parent alone translates, then nested again */
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->bypass));
+	ASSERT_EQ(0, ioas_map(vm, PAGE_D, 1, SPARE_IPA));
+	EXPECT_EQ(PAGE_D, lands_at(&m->dev, vm, NO_PASID, 0, SPARE_IPA));
+	ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+	EXPECT_EQ(BLOCKED, lands_at(&m->dev, vm, NO_PASID, 0, SPARE_IPA));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+	EXPECT_EQ(BLOCKED, lands(m, NO_PASID, 0));
+}
+
+/* A DomainID of the guest with several HWPTs, and one that comes again for another table */
+TEST_F(amd, domain_ids)
+{
+	struct machine *m = &self->m;
+	struct vm *vm = &m->vm;
+	uint32_t same, other, id;
+	int round;
+
+	/* The same table under the same ID: what one cached serves the other */
+	ASSERT_EQ(0, guest_alloc(m, GDOM, T_GCR3, GIOV, &same));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, same));
+	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+	map_to(m->leaf, PAGE_B);
+	ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(GDOM, 0, WHERE | GN)));
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, 0));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, 0));
+	ASSERT_EQ(0, destroy(vm, same));
+
+	/* An ID without HWPTs is forgotten, and its entries with it */
+	set_gcr3(m, T_GCR3_SPARE, 0, IPA(T_PASID) | 1);
+	for (round = 0; round < 10; round++) {
+		ASSERT_EQ(0, guest_alloc(m, OTHER_GDOM, T_GCR3, GIOV, &other));
+		ASSERT_EQ(0, edu_attach(&m->dev.edu, other));
+		EXPECT_EQ(PAGE_B, lands(m, NO_PASID, 0));
+		ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+		ASSERT_EQ(0, destroy(vm, other));
+		/* The host's ID may be the one of before */
+		ASSERT_EQ(0, guest_alloc(m, OTHER_GDOM + round, T_GCR3_SPARE, GIOV, &id));
+		ASSERT_EQ(0, edu_attach(&m->dev.edu, id));
+		EXPECT_EQ(PAGE_D, lands(m, NO_PASID, 0));
+		ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+		ASSERT_EQ(0, destroy(vm, id));
+	}
+}
+
+/* Two VMs whose DeviceIDs and DomainIDs are equal do not see each other's commands */
+TEST_F(amd, two_vms)
+{
+	struct machine *m = &self->m, n;
+
+	ASSERT_EQ(0, machine_build(&n, 1, 0));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+	map_to(m->leaf, PAGE_B);
+	map_to(n.leaf, PAGE_C);
+	ASSERT_EQ(0, invalidate_cmd(m, C_PAGES(GDOM, 0, EVERYTHING | S | PDE)));
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, 0));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+	map_to(m->leaf, PAGE_D);
+	ASSERT_EQ(0, invalidate_cmd(m, C_ALL));
+	EXPECT_EQ(PAGE_D, lands(m, NO_PASID, 0));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+	ASSERT_EQ(0, invalidate_cmd(&n, C_PAGES(GDOM, 0, WHERE | GN)));
+	EXPECT_EQ(PAGE_C, lands(&n, NO_PASID, 0));
+	EXPECT_EQ(PAGE_D, lands(m, NO_PASID, 0));
+	/* Device TLBs too */
+	EXPECT_EQ(PAGE_C, lands(&n, NO_PASID, PEDU_MODE_ATS));
+	EXPECT_EQ(PAGE_D, lands(m, NO_PASID, PEDU_MODE_ATS));
+	ASSERT_EQ(0, invalidate_cmd(m, C_IOTLB(GDEV, 0, EVERYTHING | S)));
+	EXPECT_EQ(0, tlb_entries(&m->dev));
+	EXPECT_EQ(1, tlb_entries(&n.dev));
+	ASSERT_EQ(0, machine_destroy(&n));
+	EXPECT_EQ(PAGE_D, lands(m, NO_PASID, 0));
+}
+
+static int set_tracking(struct vm *vm, bool on)
+{
+	struct iommu_hwpt_set_dirty_tracking cmd = {
+		.size = sizeof(cmd),
+		.flags = on ? IOMMU_HWPT_DIRTY_TRACKING_ENABLE : 0,
+		.hwpt_id = vm->s2,
+	};
+
+	return xioctl(vm->fd, IOMMU_HWPT_SET_DIRTY_TRACKING, &cmd);
+}
+
+/* Whether the page is dirty, which is then cleared, or a negative errno */
+static int page_dirty(struct vm *vm, unsigned int page)
+{
+	uint64_t bitmap = 0;
+	struct iommu_hwpt_get_dirty_bitmap cmd = {
+		.size = sizeof(cmd),
+		.hwpt_id = vm->s2,
+		.iova = IPA(page),
+		.length = PAGE_SIZE,
+		.page_size = PAGE_SIZE,
+		.data = (uintptr_t)&bitmap,
+	};
+	int rc = xioctl(vm->fd, IOMMU_HWPT_GET_DIRTY_BITMAP, &cmd);
+
+	return rc ? rc : bitmap & 1;
+}
+
+/* Dirty tracking of the parent, with a second device and its nested table */
+TEST_F(amd, dirty_tracking)
+{
+	struct machine n;
+
+	ASSERT_EQ(0, machine_build(&n, 1, IOMMU_HWPT_ALLOC_DIRTY_TRACKING));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+	ASSERT_EQ(0, set_tracking(&n.vm, true));
+	/* The entry is still a nested one */
+	EXPECT_EQ(BLOCKED, lands_at(&n.dev, &n.vm, NO_PASID, 0, IPA(PAGE_B)));
+	EXPECT_EQ(0, page_dirty(&n.vm, PAGE_A));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+	EXPECT_EQ(1, page_dirty(&n.vm, PAGE_A));
+	EXPECT_EQ(0, page_dirty(&n.vm, PAGE_A));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+	EXPECT_EQ(1, page_dirty(&n.vm, PAGE_A));
+	/* Attached while it is on */
+	ASSERT_EQ(0, edu_attach(&n.dev.edu, n.bypass));
+	EXPECT_EQ(PAGE_C, lands_at(&n.dev, &n.vm, NO_PASID, 0, IPA(PAGE_C)));
+	EXPECT_EQ(1, page_dirty(&n.vm, PAGE_C));
+	ASSERT_EQ(0, edu_attach(&n.dev.edu, n.nested));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+	EXPECT_EQ(1, page_dirty(&n.vm, PAGE_A));
+	ASSERT_EQ(0, set_tracking(&n.vm, false));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+	ASSERT_EQ(0, machine_destroy(&n));
+}
+
+/* No DMA fails or is translated by the old table when a table is replaced */
+TEST_F(amd, replace_under_dma)
+{
+	static const uint32_t knobs[] = { 0, AMDM_KNOB_NO_DTE_CACHE };
+	struct machine *m = &self->m;
+	struct device *dev = &m->dev;
+	uint32_t before, old = m->nested, new;
+	int round, i;
+
+	for (i = 0; i < 2; i++) {
+		set_model(AMDM_KNOBS, knobs[i]);
+		set64(dev, PEDU_CH(1) + PEDU_CH_ADDR, WHERE);
+		set32(dev, PEDU_CH(1) + PEDU_CH_BUFFER, 64);
+		set32(dev, PEDU_CH(1) + PEDU_CH_LENGTH, 8);
+		set32(dev, PEDU_CH(1) + PEDU_CH_PASID, 0);
+		set32(dev, PEDU_CH(1) + PEDU_CH_MODE, 0);
+		set32(dev, PEDU_CH(1) + PEDU_CH_DELAY, 20);
+		set32(dev, PEDU_CH(1) + PEDU_CH_CMD, PEDU_CMD_START | PEDU_CMD_TO_MEMORY |
+						     PEDU_CMD_REPEAT);
+		for (round = 0; round < 1000; round++) {
+			ASSERT_EQ(0, guest_alloc(m, GDOM + (round & 1), T_GCR3, GIOV, &new));
+			ASSERT_EQ(0, edu_attach(&dev->edu, new));
+			ASSERT_EQ(0, destroy(&m->vm, old));
+			old = new;
+			m->nested = new;
+			if (round % 100)
+				continue;
+			before = reg32(dev, PEDU_CH(1) + PEDU_CH_ROUNDS);
+			while (reg32(dev, PEDU_CH(1) + PEDU_CH_ROUNDS) - before < 3)
+				ASSERT_TRUE(reg32(dev, PEDU_CH(1) + PEDU_CH_STATUS) &
+					    PEDU_STATUS_BUSY);
+		}
+		EXPECT_EQ(0, reg32(dev, PEDU_CH(1) + PEDU_CH_ERRORS));
+		set32(dev, PEDU_CH(1) + PEDU_CH_CMD, PEDU_CMD_STOP);
+	}
+	EXPECT_EQ(0, count(AMDM_DTE_STALE));
+}
+
+/* The device's file closes with all attached; the virtual device goes with it */
+TEST_F(amd, closes)
+{
+	struct machine *m = &self->m;
+	struct vm *vm = &m->vm;
+
+	device_close(&m->dev);
+	EXPECT_EQ(-ENOENT, destroy(vm, vm->vdevice));
+	ASSERT_EQ(0, device_open(&m->dev, 0, vm->fd));
+	EXPECT_EQ(BLOCKED, lands(m, NO_PASID, 0));
+	EXPECT_EQ(-ENOENT, edu_attach(&m->dev.edu, m->nested));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->bypass));
+	ASSERT_EQ(0, iommufd_vdevice_alloc(vm->fd, vm->viommu, m->dev.edu.id, GDEV,
+					   &vm->vdevice));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+static void *unplug(void *bdf)
+{
+	char path[100];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", (char *)bdf);
+	return (void *)(long)write_file(path, "1");
+}
+
+/* The device is unplugged while it is nested */
+TEST_F(amd, unplugs)
+{
+	struct machine n;
+	char path[100];
+	pthread_t thread;
+	void *rc;
+
+	ASSERT_EQ(0, machine_build(&n, 1, 0));
+	EXPECT_EQ(PAGE_D, lands(&n, PASID, 0));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, unplug, n.dev.edu.bdf));
+	/* It waits for the file */
+	usleep(200000);
+	device_close(&n.dev);
+	ASSERT_EQ(0, pthread_join(thread, &rc));
+	EXPECT_EQ(NULL, rc);
+	EXPECT_EQ(-EIO, invalidate_cmd(&n, C_IOTLB(GDEV, 0, WHERE)));
+	EXPECT_EQ(0, invalidate_cmd(&n, C_ALL));
+	EXPECT_EQ(-ENOENT, destroy(&n.vm, n.vm.vdevice));
+	EXPECT_EQ(0, destroy(&n.vm, n.nested));
+	EXPECT_EQ(0, destroy(&n.vm, n.bypass));
+	EXPECT_EQ(0, destroy(&n.vm, n.blocked));
+	EXPECT_EQ(0, destroy(&n.vm, n.vm.viommu));
+	EXPECT_EQ(0, destroy(&n.vm, n.vm.s2));
+	close(n.vm.fd);
+	munmap(n.vm.mem, GUEST_PAGES * PAGE_SIZE);
+
+	/* It comes back */
+	ASSERT_EQ(0, write_file("/sys/bus/pci/rescan", "1"));
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", n.dev.edu.bdf);
+	ASSERT_EQ(0, write_file(path, "vfio-pci"));
+	ASSERT_EQ(0, write_file("/sys/bus/pci/drivers_probe", n.dev.edu.bdf));
+	ASSERT_EQ(0, machine_build(&n, 1, 0));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+	ASSERT_EQ(0, machine_destroy(&n));
+}
+
+TEST_HARNESS_MAIN
