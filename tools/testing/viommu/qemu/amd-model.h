@@ -24,7 +24,7 @@
 #define AMDM_INJECT		0x008
 #define AMDM_INJECT_NONE	0
 #define AMDM_INJECT_ILLEGAL	1		/* the command is illegal */
-#define AMDM_INJECT_TIMEOUT	2		/* a device TLB that does not answer, as PEDU_INV_SILENT */
+#define AMDM_INJECT_TIMEOUT	2		/* op 4: a device TLB that does not answer, as PEDU_INV_SILENT */
 #define AMDM_INJECT_STALL	3		/* the ring stops before the command, without an event */
 /* (w) Entries of the TLB kept at most; when there are more, all are dropped */
 #define AMDM_TLB_SIZE		0x00c

@@ -59,7 +59,9 @@
  *     present or lack permissions answer without permissions and log nothing.
  *   - Not known: how hardware reports a PASID where GV = 0. Here as IO_PAGE_FAULT.
  *   - An illegal command stops the ring at itself; CmdBufEn has to go off and on again.
- *   - A device TLB that does not answer gives IOTLB_INV_TIMEOUT, and the ring goes on.
+ *   - A device TLB that does not answer holds up the next COMPLETION_WAIT for InvTimeout
+ *     of the control register, for ever if that is 0. Then comes IOTLB_INV_TIMEOUT, and the
+ *     ring goes on.
  *   - A DTE with TV = 0 blocks, with IO_PAGE_FAULT.
  *   - NX, exclusion ranges, SysMgt, IoCtl, vIOMMU bits of the DTE: not there, and bits of
  *     features that the EFR lacks make a DTE illegal.
@@ -71,6 +73,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
+#include "qemu/timer.h"
 #include "qapi/error.h"
 #include "exec/address-spaces.h"
 #include "hw/pci/pci_bus.h"
@@ -136,6 +139,7 @@
 
 /* Registers */
 #define CONTROL_COMWAIT_INT     BIT_ULL(4)
+#define CONTROL_INV_TIMEOUT(v)  extract64(v, 5, 3)
 #define CONTROL_PPR_LOG         BIT_ULL(13)
 #define CONTROL_GT              BIT_ULL(16)
 #define CONTROL_GCR3TRP         BIT_ULL(58)
@@ -213,6 +217,8 @@ typedef struct AMDModel {
     GHashTable *device_tlbs;    /* PCIDeviceTLB by DeviceKey */
     bool stopped;               /* an illegal command */
     bool stalled;               /* AMDM_INJECT_STALL */
+    GArray *unanswered;         /* Unanswered: op 4 that no device answers */
+    QEMUTimer *timer;           /* of these, InvTimeout after the last of them */
     bool running;
 
     uint32_t tlb_size;
@@ -226,6 +232,11 @@ typedef struct AMDModel {
     uint32_t log_count;
     uint64_t log[AMDM_LOG_ENTRIES][2];
 } AMDModel;
+
+typedef struct Unanswered {
+    uint16_t devid;
+    hwaddr at;
+} Unanswered;
 
 #define COUNT(s, what)          ((s)->model->counter[AMDM_##what]++)
 
@@ -792,12 +803,16 @@ static bool legal_dte(AMDVIState *s, const uint64_t *q)
 static bool read_dte(AMDVIState *s, uint16_t devid, Dte *dte, Fault *fault)
 {
     hwaddr at = s->devtab + devid * AMDVI_DEVTAB_ENTRY_SIZE;
+    uint64_t again[4];
 
     *dte = (Dte) { };
-    if (devid >= s->devtab_len || !read_quads(at, dte->q, 4)) {
-        *fault = (Fault) { EVENT_DTE_HARDWARE, 0, true, at };
-        return false;
-    }
+    /* As hardware, which reads 256 bits at once: not while a CPU writes them */
+    do {
+        if (devid >= s->devtab_len || !read_quads(at, dte->q, 4) || !read_quads(at, again, 4)) {
+            *fault = (Fault) { EVENT_DTE_HARDWARE, 0, true, at };
+            return false;
+        }
+    } while (memcmp(dte->q, again, sizeof(again)));
     if ((dte->q[0] & DTE_V) && !legal_dte(s, dte->q)) {
         *fault = (Fault) { EVENT_ILLEGAL_DTE, FLAG_RZ, true, at };
         return false;
@@ -1164,6 +1179,41 @@ static bool legal_command(AMDVIState *s, uint64_t lo, uint64_t hi)
            (op != OP_ALL || s->ia) && (op != OP_PPR || s->ppr);
 }
 
+/* Nobody answers an op 4 */
+static void hold_up(AMDVIState *s, uint16_t devid, hwaddr at)
+{
+    static const uint32_t ms[] = { 0, 1, 10, 100, 1000, 10000, 100000, 0 };
+    AMDModel *m = s->model;
+    Unanswered u = { devid, at };
+    uint32_t timeout = ms[CONTROL_INV_TIMEOUT(reg(s, AMDVI_MMIO_CONTROL))];
+
+    g_array_append_val(m->unanswered, u);
+    if (timeout) {
+        timer_mod(m->timer, qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL) + timeout);
+    }
+}
+
+static void time_out(void *opaque)
+{
+    AMDVIState *s = opaque;
+    AMDModel *m = s->model;
+
+    for (guint i = 0; i < m->unanswered->len; i++) {
+        const Unanswered *u = &g_array_index(m->unanswered, Unanswered, i);
+
+        COUNT(s, TIMEOUTS);
+        log_event(s, EVENT_IOTLB_TIMEOUT, 0, u->devid, 0, u->at);
+    }
+    g_array_set_size(m->unanswered, 0);
+    amd_model_run(s);
+}
+
+static void forget_unanswered(AMDModel *m)
+{
+    timer_del(m->timer);
+    g_array_set_size(m->unanswered, 0);
+}
+
 static void execute(AMDVIState *s, uint64_t lo, uint64_t hi, hwaddr at, bool timeout)
 {
     AMDModel *m = s->model;
@@ -1211,8 +1261,7 @@ static void execute(AMDVIState *s, uint64_t lo, uint64_t hi, hwaddr at, bool tim
     case OP_IOTLB:
         pasid = extract64(lo, 48, 8) | extract64(lo, 16, 8) << 8 | extract64(lo, 56, 4) << 16;
         if (timeout || !invalidate_device(s, lo, gn ? pasid : PCI_NO_PASID, scope.addr, scope.mask)) {
-            COUNT(s, TIMEOUTS);
-            log_event(s, EVENT_IOTLB_TIMEOUT, 0, extract64(lo, 0, 16), 0, at);
+            hold_up(s, extract64(lo, 0, 16), at);
         }
         break;
     case OP_IRT:
@@ -1268,6 +1317,9 @@ void amd_model_run(AMDVIState *s)
             stop(s, EVENT_COMMAND_HARDWARE, at);
             break;
         }
+        if (extract64(cmd[0], 60, 4) == OP_WAIT && m->unanswered->len) {
+            break;
+        }
         error = injected(m, extract64(cmd[0], 60, 4));
         if (error == AMDM_INJECT_STALL) {
             COUNT(s, STALLS);
@@ -1292,6 +1344,7 @@ void amd_model_control(AMDVIState *s)
 
     if (!s->cmdbuf_enabled) {
         m->stopped = false;
+        forget_unanswered(m);
     } else if (m->stopped) {
         set_status(s, STATUS_RING_RUN, 0);
     }
@@ -1413,6 +1466,8 @@ void amd_model_realize(AMDVIState *s)
     m->tlb = g_hash_table_new_full(tag_hash, tag_equal, g_free, g_free);
     m->tables = g_hash_table_new_full(tag_hash, tag_equal, g_free, g_free);
     m->device_tlbs = g_hash_table_new_full(device_hash, device_equal, g_free, NULL);
+    m->unanswered = g_array_new(false, false, sizeof(Unanswered));
+    m->timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, time_out, s);
     if (s->nesting) {
         s->efr2 = s->gcr3trp ? EFR2_GCR3TRP : 0;
         memory_region_init_io(&m->mmio, OBJECT(s), &model_ops, s, "amd-model", AMDM_SIZE);
@@ -1427,6 +1482,7 @@ void amd_model_reset(AMDVIState *s)
     g_hash_table_remove_all(m->dtes);
     g_hash_table_remove_all(m->tlb);
     g_hash_table_remove_all(m->tables);
+    forget_unanswered(m);
     m->stopped = false;
     m->stalled = false;
     m->tlb_size = 65536;

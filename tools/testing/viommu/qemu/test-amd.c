@@ -1251,17 +1251,41 @@ TEST_F(amd, device_tlb_silent)
 	set_host(self, SID, 7, 0, 0);
 	ASSERT_EQ(PAGE(1), look(self, PAGE(1), NO_PASID, PEDU_MODE_ATS));
 	put32(self, BAR + PEDU_INV_MODE, PEDU_INV_SILENT);
+	/* InvTimeout 10 ms; only a wait is held up */
+	put64(self, IOMMU + CONTROL, ENABLE | 2 << 5);
 	at = self->tail;
-	submit_done(self, inv_iotlb(SID, 0), PAGE(1));
+	submit(self, inv_iotlb(SID, 0), PAGE(1));
+	submit(self, inv_pages(7, 0), 0);
+	EXPECT_FALSE(wait_done(self));
+	EXPECT_EQ(at + 32, get32(self, IOMMU + COMMAND_HEAD));
+	ask(self, "clock_step 9000000");
+	EXPECT_EQ(at + 32, get32(self, IOMMU + COMMAND_HEAD));
+	EXPECT_EQ(0, event(self));
+	ask(self, "clock_step 1000000");
+	EXPECT_EQ(self->tail, get32(self, IOMMU + COMMAND_HEAD));
 	EXPECT_EVENT(self, IOTLB_TIMEOUT, 0, SID, 0, RING + at);
 	EXPECT_EQ(1, model(self, AMDM_TIMEOUTS));
+	EXPECT_TRUE(wait_done(self));
+
 	put32(self, BAR + PEDU_INV_MODE, PEDU_INV_OBEY);
 	put32(self, AMDM_BASE + AMDM_INJECT, AMDM_INJECT_TIMEOUT | 4 << 8 | 1 << 16);
 	submit_done(self, inv_iotlb(SID2, 0), PAGE(1));
-	EXPECT_EQ(0, event(self));
-	submit_done(self, inv_iotlb(SID2, 0), PAGE(1));
+	submit(self, inv_iotlb(SID2, 0), PAGE(1));
+	EXPECT_FALSE(wait_done(self));
+	ask(self, "clock_step 10000000");
 	EXPECT_EQ(IOTLB_TIMEOUT, event(self));
 	submit_done(self, inv_iotlb(SID2, 0), PAGE(1));
+	EXPECT_EQ(0, event(self));
+	/* Without InvTimeout it stands, until the ring is switched off */
+	put64(self, IOMMU + CONTROL, ENABLE);
+	put32(self, AMDM_BASE + AMDM_INJECT, AMDM_INJECT_TIMEOUT);
+	submit(self, inv_iotlb(SID2, 0), PAGE(1));
+	EXPECT_FALSE(wait_done(self));
+	ask(self, "clock_step 1000000000000");
+	EXPECT_NE(self->tail, get32(self, IOMMU + COMMAND_HEAD));
+	put64(self, IOMMU + CONTROL, ENABLE & ~BIT(12));
+	put64(self, IOMMU + CONTROL, ENABLE);
+	EXPECT_TRUE(wait_done(self));
 	EXPECT_EQ(0, event(self));
 }
 
