@@ -49,6 +49,9 @@
 /* How often a device that does not answer is asked */
 #define INTEL_VINV_TRIES	3
 
+/* How often descriptors are repeated as another sender's device does not answer */
+#define INTEL_VINV_REPEATS	64
+
 /**
  * struct intel_vinv_list - Descriptors of the host for one submission
  * @n: How many there are
@@ -111,20 +114,45 @@ static void intel_vinv_count(struct intel_vinv_batch *batch)
 		batch->done = min(batch->done, batch->caches.of[0]);
 }
 
+/*
+ * If a device does not answer, hardware aborts all that it has read from the
+ * queue. Only a device of this guest uses up the tries. Another sender's causes a
+ * delay; the number of repeats is a bound that it does not reach in practice.
+ */
+static int intel_vinv_try(struct intel_iommu *iommu, struct intel_vinv_list *list,
+			  u32 *done)
+{
+	unsigned int tries = 0, repeats = 0;
+	int ret;
+
+	for (;;) {
+		ret = qi_submit_partial(iommu, list->descs, list->n, done);
+		if (ret == -ETIME && ++tries < INTEL_VINV_TRIES)
+			continue;
+		if (ret != -EAGAIN || ++repeats == INTEL_VINV_REPEATS)
+			break;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+	/* Refused by the hardware */
+	if (ret == -EINVAL)
+		return -EIO;
+	return ret == -EAGAIN || ret == -ETIME ? -ETIMEDOUT : ret;
+}
+
 static int intel_vinv_submit(struct intel_viommu *viommu,
 			     struct intel_vinv_list *list)
 {
 	struct intel_vinv_batch *batch = viommu->batch;
-	u32 n = list->n;
-	u32 done = n;
+	u32 done = 0;
 	int ret;
 
 	lockdep_assert_held(&viommu->lock);
 
-	if (!n)
+	if (!list->n)
 		return 0;
 
-	ret = qi_submit_partial(viommu->iommu, list->descs, n, &done);
+	ret = intel_vinv_try(viommu->iommu, list, &done);
 	list->n = 0;
 	intel_vinv_count(batch);
 	batch->broken = ret;
@@ -132,54 +160,28 @@ static int intel_vinv_submit(struct intel_viommu *viommu,
 		batch->bad = list->of[done];
 		batch->done = min(batch->done, batch->bad);
 	}
-	/* Refused by the hardware */
-	return ret == -EINVAL ? -EIO : ret;
+	return ret;
 }
 
 /*
- * If devices do not answer, the hardware does not say for sure which. Another
- * sender's can be the reason, so try again; a device of this guest will be the
- * reason again.
- */
-static int intel_vinv_submit_devs(struct intel_viommu *viommu)
-{
-	struct intel_vinv_list *list = &viommu->batch->devs;
-	unsigned int tries = 0;
-	u32 n = list->n;
-	int ret;
-
-	do {
-		list->n = n;
-		ret = intel_vinv_submit(viommu, list);
-	} while (ret == -EAGAIN && ++tries < INTEL_VINV_TRIES);
-	return ret == -EAGAIN ? -ETIMEDOUT : ret;
-}
-
-/*
- * These name no device, so if one does not answer it is another sender's, and
- * they succeed once that has given up. If one is refused, those before it must
- * be complete, so their device TLBs are invalidated.
+ * If a descriptor is refused, those before it must be complete, so their device
+ * TLBs are invalidated.
  */
 static int intel_vinv_submit_caches(struct intel_viommu *viommu)
 {
 	struct intel_vinv_batch *batch = viommu->batch;
-	struct intel_vinv_list *list = &batch->caches;
 	struct intel_vinv_list *devs = &batch->devs;
-	u32 n = list->n;
 	u32 bad;
 	int ret;
 
-	do {
-		list->n = n;
-		ret = intel_vinv_submit(viommu, list);
-	} while (ret == -EAGAIN);
+	ret = intel_vinv_submit(viommu, &batch->caches);
 	if (!ret)
 		return 0;
 
 	bad = batch->bad;
 	while (devs->n && devs->of[devs->n - 1] >= bad)
 		devs->n--;
-	ret = intel_vinv_submit_devs(viommu) ?: ret;
+	ret = intel_vinv_submit(viommu, devs) ?: ret;
 	batch->done = min(bad, batch->done);
 	batch->broken = true;
 	return ret;
@@ -192,7 +194,7 @@ static int intel_vinv_flush(struct intel_viommu *viommu)
 
 	ret = intel_vinv_submit_caches(viommu);
 	if (!ret)
-		ret = intel_vinv_submit_devs(viommu);
+		ret = intel_vinv_submit(viommu, &viommu->batch->devs);
 	if (!ret)
 		intel_vinv_count(viommu->batch);
 	return ret;
@@ -330,8 +332,8 @@ static int intel_vinv_domain(struct intel_viommu *viommu,
 {
 	bool by_pasid = inv->scope == INTEL_VINV_PASID;
 	struct dmar_domain *domain = &nested->domain;
-	bool did_done = false;
 	struct cache_tag *tag;
+	u16 did_done = 0;
 	unsigned long flags;
 	int ret = 0;
 
@@ -344,10 +346,10 @@ static int intel_vinv_domain(struct intel_viommu *viommu,
 		} else if (by_pasid && nested->kind == INTEL_VPE_NESTED) {
 			ret = intel_vinv_pasid(viommu, tag->domain_id,
 					       tag->pasid, inv);
-		} else if (!did_done) {
-			/* A domain has one ID on an IOMMU */
+		} else if (tag->domain_id != did_done) {
+			/* Mostly all have the same, see cache_tag_assign_next() */
 			ret = intel_vinv_did(viommu, tag->domain_id);
-			did_done = true;
+			did_done = tag->domain_id;
 		}
 		if (ret)
 			break;

@@ -9,6 +9,8 @@
  */
 #include <kunit/test.h>
 #include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/dmar.h>
 #include <linux/iommu.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
@@ -18,6 +20,7 @@
 #include <linux/uaccess.h>
 #include <uapi/linux/iommufd.h>
 
+#include "../iommu-pages.h"
 #include "viommu.h"
 
 #define MAX_GUEST	1024
@@ -63,6 +66,9 @@
 #define PDEV_ALL	(GENMASK_ULL(62, 12) | BIT_ULL(11))
 #define ILLEGAL		4
 
+#define FAULT_REGS	8
+#define FAULT_REG(i)	(0x400 + 16 * (i))
+
 struct fake {
 	struct intel_iommu iommu;
 	struct q_inval qi;
@@ -85,6 +91,8 @@ struct fake {
 	u32 silent;
 	/* Somebody else's does not, this often */
 	u32 foreign;
+	/* The unit reads on until the queue is empty before it reports that */
+	bool late;
 	/*
 	 * The error comes before this descriptor, counted from the start of the
 	 * call, and not at a wait descriptor
@@ -92,6 +100,13 @@ struct fake {
 	u32 early;
 	/* What the error says about the device, 0 if the unit does not say */
 	u16 ite_sid;
+	/* Type 7 descriptors during which a domain has a tag with this ID */
+	struct dmar_domain *watched;
+	u16 watched_did;
+	u32 seen;
+	/* All fault records are full until then, in jiffies; 0 if they are empty */
+	unsigned long faults_until;
+	bool again;
 	/* Taken in this call */
 	u32 taken;
 	u32 waits;
@@ -129,6 +144,27 @@ static void fake_error(struct fake *fake, u32 error, u32 head)
 	raw_spin_unlock_irqrestore(&fake->qi.q_lock, flags);
 }
 
+static void fake_watch(struct fake *fake)
+{
+	struct dmar_domain *domain = fake->watched;
+	struct cache_tag *tag;
+	unsigned long flags;
+
+	spin_lock_irqsave(&domain->cache_lock, flags);
+	list_for_each_entry(tag, &domain->cache_tags, node)
+		fake->seen += tag->domain_id == fake->watched_did;
+	spin_unlock_irqrestore(&domain->cache_lock, flags);
+}
+
+static void fake_end_faults(struct fake *fake)
+{
+	unsigned int i;
+
+	for (i = 0; i < FAULT_REGS; i++)
+		WRITE_ONCE(*fake_reg(fake, FAULT_REG(i) + 12), 0);
+	WRITE_ONCE(fake->faults_until, 0);
+}
+
 static bool fake_names_device(const u64 *desc)
 {
 	return TYPE(desc[0]) == 3 || TYPE(desc[0]) == 8;
@@ -147,6 +183,9 @@ static int fake_unit(void *data)
 		u32 at = fake->taken;
 
 		if (head == tail) {
+			if (READ_ONCE(fake->faults_until) &&
+			    time_after(jiffies, fake->faults_until))
+				fake_end_faults(fake);
 			cond_resched();
 			continue;
 		}
@@ -159,6 +198,11 @@ static int fake_unit(void *data)
 		if (at == fake->early) {
 			fake->early = NEVER;
 			fake_error(fake, FSTS_ITE, head);
+			continue;
+		}
+		if (TYPE(desc[0]) == WAIT && unanswered && fake->late &&
+		    (head + 1) % QI_LENGTH != tail) {
+			head = (head + 1) % QI_LENGTH;
 			continue;
 		}
 		if (TYPE(desc[0]) == WAIT && (unanswered || fake->foreign)) {
@@ -176,6 +220,8 @@ static int fake_unit(void *data)
 		memcpy(fake->host[at % MAX_HOST], desc, 32);
 		if (TYPE(desc[0]) == WAIT)
 			fake->waits++;
+		if (TYPE(desc[0]) == 7 && fake->watched)
+			fake_watch(fake);
 		fake->taken = at + 1;
 		head = (head + 1) % QI_LENGTH;
 		WRITE_ONCE(*fake_reg(fake, DMAR_IQH_REG), head << 5);
@@ -273,9 +319,15 @@ static void fake_queue(struct kunit *test)
 	raw_spin_lock_init(&qi->q_lock);
 
 	fake->iommu.reg = (void __iomem __force *)fake->regs;
+	fake->iommu.node = NUMA_NO_NODE;
+	fake->iommu.flush.flush_iotlb = qi_flush_iotlb;
+	spin_lock_init(&fake->iommu.lock);
+	raw_spin_lock_init(&fake->iommu.register_lock);
 	fake->iommu.qi = qi;
-	/* PSI, MAMV 18; DT, PASID, DIT, SMTS */
-	fake->iommu.cap = BIT_ULL(39) | 18ULL << 48;
+	/* PSI, MAMV 18, NFR, FRO; DT, PASID, DIT, SMTS */
+	fake->iommu.cap = BIT_ULL(39) | 18ULL << 48 |
+			  (FAULT_REGS - 1ULL) << 40 |
+			  (u64)FAULT_REG(0) / 16 << 24;
 	fake->iommu.ecap = BIT_ULL(2) | BIT_ULL(40) | BIT_ULL(41) | BIT_ULL(43);
 	fake->iommu.gcmd = DMA_GCMD_TE;
 	fake->iommu.device_rbtree = RB_ROOT;
@@ -837,25 +889,211 @@ static void queue_test_silent(struct kunit *test)
 	}
 }
 
+/* Somebody else sends for a device, and lets the unit see it with the next tail */
+static int fake_other_sender(struct fake *fake)
+{
+	const u64 descs[][4] = { { DEV(0x4444ULL), DEV_ALL }, { WAIT } };
+	struct q_inval *qi = &fake->qi;
+	unsigned long flags;
+	int i, index;
+
+	raw_spin_lock_irqsave(&qi->q_lock, flags);
+	index = qi->free_head;
+	for (i = 0; i < 2; i++) {
+		memcpy(qi->desc + (qi->free_head << 5), descs[i], 32);
+		qi->desc_status[qi->free_head] = QI_IN_USE;
+		qi->free_head = (qi->free_head + 1) % QI_LENGTH;
+	}
+	qi->free_cnt -= 2;
+	raw_spin_unlock_irqrestore(&qi->q_lock, flags);
+	return index;
+}
+
 /* Somebody else's device does not answer, or is gone */
 static void queue_test_foreign(struct kunit *test)
 {
 	struct fake *fake = test->priv;
-	unsigned int i;
+	unsigned int i, index;
 
+	/* The unit says that it is another one, however often */
+	fake->ite_sid = 0x4444;
+	fake->foreign = 30;
+	send(fake, DEV(VSID), ADDR);
+	invalidate(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, fake->foreign, 0);
+	/* For as long as one can bear */
+	fake->foreign = 64;
+	send(fake, DEV(VSID), ADDR);
+	invalidate(test, -ETIMEDOUT, 0);
+	KUNIT_EXPECT_EQ(test, fake->foreign, 0);
+
+	/* It does not say, but there is nobody else */
+	fake->ite_sid = 0;
+	fake->foreign = 2;
+	send(fake, DEV(VSID), ADDR);
+	invalidate(test, 0, 1);
+	fake->foreign = 3;
+	send(fake, DEV(VSID), ADDR);
+	invalidate(test, -ETIMEDOUT, 0);
+	KUNIT_EXPECT_EQ(test, fake->foreign, 0);
+
+	/* There is: the first of these is for both, so it is no try */
+	fake->late = true;
+	fake->silent = 2 + 2;
+	index = fake_other_sender(fake);
+	send(fake, DEV(VSID), ADDR);
+	invalidate(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, fake->silent, 0);
+	KUNIT_EXPECT_EQ(test, fake->qi.desc_status[index], QI_ABORT);
+	KUNIT_EXPECT_EQ(test, fake->qi.desc_status[index + 1], QI_ABORT);
+	fake->qi.desc_status[index] = QI_FREE;
+	fake->qi.desc_status[index + 1] = QI_FREE;
+	fake->late = false;
+
+	/* Does not concern those who name no device */
 	for (i = 0; i < 2; i++) {
 		fake->ite_sid = i ? 0x4444 : 0;
-		fake->foreign = 2;
-		send(fake, DEV(VSID), ADDR);
-		invalidate(test, 0, 1);
-		KUNIT_EXPECT_EQ(test, fake->foreign, 0);
-
-		/* Does not concern those who name no device, however often */
-		fake->foreign = 10;
+		fake->foreign = 30;
 		send_pages(fake, 3);
 		invalidate(test, 0, 3);
 		KUNIT_EXPECT_EQ(test, fake->foreign, 0);
 	}
+}
+
+/* A domain that is being replaced can be cached under two IDs */
+static void queue_test_two_ids(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+
+	fake_tag(test, 0, DID_B, IOMMU_NO_PASID, CACHE_TAG_IOTLB);
+	send(fake, IOTLB_DID(VDID), 0);
+	invalidate(test, 0, 1);
+	EXPECT_SET(test, { IOTLB_DID(DID_A), 0 }, { IOTLB_DID(DID_B), 0 });
+	send(fake, PIOTLB(VDID, 0ULL), ADDR);
+	invalidate(test, 0, 1);
+	EXPECT_SET(test, { PIOTLB(DID_A, 0ULL), ADDR },
+		   { PIOTLB(DID_B, 0ULL), ADDR });
+}
+
+static const struct iommu_domain_ops no_ops;
+
+static void fake_first_stage(struct dmar_domain *domain, struct dmar_domain *s2,
+			     u64 root)
+{
+	const struct iommu_hwpt_vtd_s1 s1 = {
+		.addr_width = ADDR_WIDTH_4LEVEL,
+		.pgtbl_addr = root,
+	};
+
+	intel_nested_domain_init(domain, s2, &s1, &no_ops);
+}
+
+static bool has_tag(struct dmar_domain *domain, u16 did)
+{
+	struct cache_tag *tag;
+
+	list_for_each_entry(tag, &domain->cache_tags, node)
+		if (tag->domain_id == did)
+			return true;
+	return false;
+}
+
+/* It has the tags for both from before the first write until after the last flush */
+static void queue_test_replace(struct kunit *test)
+{
+	const u32 pasid = 5;
+	struct fake *fake = test->priv;
+	struct device *dev = &fake->pdev.dev;
+	struct dmar_domain *s2, *first, *second;
+	struct pasid_table *table;
+	struct pasid_entry *pte;
+	unsigned int i, n = 0;
+
+	table = kunit_kzalloc(test, sizeof(*table), GFP_KERNEL);
+	s2 = kunit_kzalloc(test, sizeof(*s2), GFP_KERNEL);
+	first = kunit_kzalloc(test, sizeof(*first), GFP_KERNEL);
+	second = kunit_kzalloc(test, sizeof(*second), GFP_KERNEL);
+	KUNIT_ASSERT_TRUE(test, table && s2 && first && second);
+	table->table = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
+	s2->pgd = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
+	fake->iommu.domain_ids = kunit_kzalloc(test, sizeof(long), GFP_KERNEL);
+	KUNIT_ASSERT_TRUE(test, table->table && s2->pgd && fake->iommu.domain_ids);
+	table->max_pasid = 64;
+	fake->info.pasid_table = table;
+	fake->iommu.domain_ids[0] = 3;
+	s2->agaw = 2;
+	INIT_LIST_HEAD(&s2->s1_domains);
+	INIT_LIST_HEAD(&s2->cache_tags);
+	spin_lock_init(&s2->s1_lock);
+	spin_lock_init(&s2->cache_lock);
+	fake_first_stage(first, s2, 0x1000);
+	fake_first_stage(second, s2, 0x2000);
+
+	KUNIT_ASSERT_EQ(test, 0, domain_set_pasid(first, dev, pasid, NULL));
+	KUNIT_ASSERT_EQ(test, domain_id_iommu(first, &fake->iommu), 2);
+	fake->taken = 0;
+	fake->watched = first;
+	fake->watched_did = 3;
+	KUNIT_ASSERT_EQ(test, 0, domain_set_pasid(second, dev, pasid,
+						  &first->domain));
+	fake->watched = NULL;
+	KUNIT_ASSERT_EQ(test, domain_id_iommu(second, &fake->iommu), 3);
+	for (i = 0; i < fake->taken; i++)
+		n += TYPE(fake->host[i][0]) == 7;
+	/* One for each ID after each write */
+	KUNIT_EXPECT_EQ(test, n, 4);
+	KUNIT_EXPECT_EQ(test, fake->seen, n);
+	KUNIT_EXPECT_TRUE(test, list_empty(&first->cache_tags));
+	KUNIT_EXPECT_FALSE(test, has_tag(second, 2));
+	KUNIT_EXPECT_TRUE(test, has_tag(second, 3));
+
+	intel_pasid_tear_down_entry(&fake->iommu, dev, pasid, false);
+	domain_remove_pasid(second, dev, pasid);
+	KUNIT_EXPECT_EQ(test, fake->iommu.domain_ids[0], 3);
+	KUNIT_EXPECT_TRUE(test, list_empty(&s2->cache_tags));
+	intel_nested_domain_exit(first);
+	intel_nested_domain_exit(second);
+	kfree(s2->qi_batch);
+	pte = get_pasid_table_from_pde(table->table);
+	iommu_free_page(pte);
+}
+
+static void fake_fault_timer(struct timer_list *timer)
+{
+	struct fake *fake = container_of(timer, struct fake, iommu.fault_timer);
+
+	fake->again = true;
+}
+
+/* Records that are full again at once: each is read once, the rest is for later */
+static void queue_test_faults(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	unsigned long until;
+	unsigned int i;
+
+	timer_setup(&fake->iommu.fault_timer, fake_fault_timer, 0);
+	for (i = 0; i < FAULT_REGS; i++)
+		WRITE_ONCE(*fake_reg(fake, FAULT_REG(i) + 12), DMA_FRCD_F);
+	WRITE_ONCE(*fake_reg(fake, DMAR_FSTS_REG), DMA_FSTS_PPF);
+	WRITE_ONCE(fake->faults_until, jiffies + HZ);
+	dmar_fault(0, &fake->iommu);
+	until = READ_ONCE(fake->faults_until);
+	KUNIT_EXPECT_NE(test, until, 0);
+	while (READ_ONCE(fake->faults_until))
+		msleep(20);
+	timer_shutdown_sync(&fake->iommu.fault_timer);
+	KUNIT_EXPECT_TRUE(test, fake->again);
+
+	/* All that there are, if there are no more */
+	timer_setup(&fake->iommu.fault_timer, fake_fault_timer, 0);
+	fake->again = false;
+	WRITE_ONCE(*fake_reg(fake, DMAR_FSTS_REG), DMA_FSTS_PPF);
+	dmar_fault(0, &fake->iommu);
+	msleep(50);
+	timer_shutdown_sync(&fake->iommu.fault_timer);
+	KUNIT_EXPECT_FALSE(test, fake->again);
+	WRITE_ONCE(*fake_reg(fake, DMAR_FSTS_REG), 0);
 }
 
 /* An error in the middle of a submission, whose rest is executed after it */
@@ -909,6 +1147,9 @@ static struct kunit_case queue_test_cases[] = {
 	KUNIT_CASE(queue_test_silent),
 	KUNIT_CASE(queue_test_foreign),
 	KUNIT_CASE(queue_test_early),
+	KUNIT_CASE(queue_test_two_ids),
+	KUNIT_CASE(queue_test_replace),
+	KUNIT_CASE_SLOW(queue_test_faults),
 	{},
 };
 

@@ -38,6 +38,8 @@ static void intel_viommu_domain_free(struct iommu_domain *domain)
 
 	mutex_lock(&viommu->lock);
 	hash_del(&nested->node);
+	if (nested->kind != INTEL_VPE_BLOCKED)
+		viommu->nr_dids--;
 	mutex_unlock(&viommu->lock);
 	intel_nested_domain_exit(&nested->domain);
 	kfree(nested);
@@ -62,32 +64,27 @@ static int intel_viommu_attach_dev_blocked(struct iommu_domain *domain,
 	return 0;
 }
 
-/* Like any domain it has a record of the PASID, but the entry is not present */
+/* There is no entry, so no cache has anything, and nothing to record */
 static int intel_viommu_set_dev_pasid_blocked(struct iommu_domain *domain,
 					      struct device *dev,
 					      ioasid_t pasid,
 					      struct iommu_domain *old)
 {
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
-	struct dev_pasid_info *dev_pasid;
 	int ret;
 
 	ret = intel_iommu_check_pasid(dev);
 	if (ret)
 		return ret;
-	if (old == domain)
+	if (!old || intel_viommu_blocks(old))
 		return 0;
 
-	dev_pasid = domain_add_pasid(to_dmar_domain(domain), dev, pasid);
-	if (IS_ERR(dev_pasid))
-		return PTR_ERR(dev_pasid);
-	if (old)
-		intel_pasid_tear_down_entry(info->iommu, dev, pasid, false);
+	intel_pasid_tear_down_entry(info->iommu, dev, pasid, false);
 	domain_leave_pasid(old, dev, pasid);
 	return 0;
 }
 
-static const struct iommu_domain_ops intel_viommu_blocked_ops = {
+const struct iommu_domain_ops intel_viommu_blocked_ops = {
 	.attach_dev = intel_viommu_attach_dev_blocked,
 	.set_dev_pasid = intel_viommu_set_dev_pasid_blocked,
 	.free = intel_viommu_domain_free,
@@ -152,10 +149,19 @@ intel_viommu_alloc_nested(struct iommufd_viommu *core, struct device *dev,
 	nested->viommu = viommu;
 	nested->kind = vpe.kind;
 	nested->guest_did = vpe.did;
-	intel_nested_domain_init(&nested->domain, viommu->s2, &vpe.s1,
-				 ops[vpe.kind]);
 
 	mutex_lock(&viommu->lock);
+	if (vpe.kind != INTEL_VPE_BLOCKED) {
+		/* The other VMs and the host need some, too */
+		if (viommu->nr_dids == viommu->max_dids) {
+			mutex_unlock(&viommu->lock);
+			kfree(nested);
+			return ERR_PTR(-ENOSPC);
+		}
+		viommu->nr_dids++;
+	}
+	intel_nested_domain_init(&nested->domain, viommu->s2, &vpe.s1,
+				 ops[vpe.kind]);
 	hash_add(viommu->nested, &nested->node, nested->guest_did);
 	mutex_unlock(&viommu->lock);
 	return &nested->domain.domain;
@@ -270,6 +276,7 @@ static int intel_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	mutex_init(&viommu->call_lock);
 	mutex_init(&viommu->lock);
 	hash_init(viommu->nested);
+	viommu->max_dids = cap_ndoms(viommu->iommu->cap) / INTEL_VIOMMU_DID_SHARE;
 	return 0;
 }
 

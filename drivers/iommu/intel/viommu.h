@@ -18,6 +18,9 @@
  */
 #define INTEL_VINV_DESCS	(QI_LENGTH / 2 - 2)
 
+/* The part of the domain IDs of a unit that one vIOMMU may use */
+#define INTEL_VIOMMU_DID_SHARE	4
+
 /* The order of a range that is everything */
 #define INTEL_VINV_ALL		(64 - VTD_PAGE_SHIFT)
 
@@ -94,8 +97,10 @@ struct intel_vinv_batch;
  * @call_lock: Taken for a call of IOMMU_HWPT_INVALIDATE; guards @batch. User
  *	       memory is accessed under it.
  * @lock: Taken from the lookup of domains and devices until the descriptors
- *	  that result are complete; guards @nested
+ *	  that result are complete; guards @nested and @nr_dids
  * @nested: The nested domains, by the guest's domain ID
+ * @nr_dids: How many of them use a domain ID of the unit while attached
+ * @max_dids: The most that may
  * @batch: Buffers for one call
  */
 struct intel_viommu {
@@ -103,8 +108,10 @@ struct intel_viommu {
 	struct intel_iommu *iommu;
 	struct dmar_domain *s2;
 	struct mutex call_lock; /* guards batch */
-	struct mutex lock; /* guards nested */
+	struct mutex lock; /* guards nested, nr_dids */
 	DECLARE_HASHTABLE(nested, 6);
+	u32 nr_dids;
+	u32 max_dids;
 	struct intel_vinv_batch *batch;
 };
 
@@ -122,8 +129,9 @@ struct intel_vdevice {
 
 /**
  * struct intel_viommu_domain - A guest's PASID table entry
- * @domain: The domain, must be first. It has a domain ID and cache tags like any
- *	    nested one, whatever the entry does.
+ * @domain: The domain, must be first. While attached it has a domain ID and cache
+ *	    tags like any nested one, unless it blocks: no cache has anything of it
+ *	    then.
  * @viommu: The vIOMMU that it is on, kept alive by its HWPT
  * @node: In &intel_viommu.nested
  * @kind: What the guest's entry does
