@@ -5,204 +5,19 @@
  * and a pasid-edu device whose writes show which translation is in force. The
  * caches of the emulated VT-d and of the device keep what nobody invalidates.
  *
- * Expects a pasid-edu device bound to vfio-pci, see tests/pasid-edu.
+ * Expects a pasid-edu device bound to vfio-pci, see tests/vtd.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-#include <linux/pci_regs.h>
-#include <linux/vfio.h>
-#include <sys/mman.h>
 
 #include "kselftest_harness.h"
-#include "edu-test-lib.h"
-#include "qemu/pasid-edu.h"
-
-#define VTD_TROUBLE	"WARNING:|BUG:|QI HEAD"
-
-/* Requests without a PASID */
-#define NO_PASID	(~0U)
-#define PASID		5U
-
-/* The guest's names for things */
-#define VRID		0x0018U
-#define VDID		7U
-#define OTHER_DID	8U
-
-/* The first stage maps this to PAGE_A, and nothing else */
-#define WHERE		0x12345000UL
-#define NOT_MAPPED	0x12346000UL
-
-/* Entries of a first stage: present, writable, user, accessed, dirty */
-#define FS_ENTRY	(BIT(0) | BIT(1) | BIT(2) | BIT(5))
-#define FS_DIRTY	BIT(6)
-
-#define PE_P		BIT(0)
-#define PE_PGTT(n)	((uint64_t)(n) << 6)
-
-typedef struct iommu_viommu_intel_vtd_invalidate desc_t;
-#define DESC(w0, w1)	((desc_t){ .desc = { (w0), (w1) } })
-#define D_CC_GLOBAL	DESC(1 | 1 << 4, 0)
-#define D_IOTLB_GLOBAL	DESC(2 | 1 << 4, 0)
-#define D_IOTLB(did)	DESC(2 | 2 << 4 | (did) << 16, 0)
-#define D_PAGE(did, pasid, iova) \
-	DESC(6 | 3 << 4 | (did) << 16 | (uint64_t)(pasid) << 32, iova)
-#define D_PASID(did, pasid) \
-	DESC(6 | 2 << 4 | (did) << 16 | (uint64_t)(pasid) << 32, 0)
-#define D_PC(did)	DESC(7 | (did) << 16, 0)
-#define D_PC_GLOBAL	DESC(7 | 3 << 4, 0)
-#define D_DEV(rid, iova) DESC(3 | (uint64_t)(rid) << 32, iova)
-#define D_WAIT		DESC(5 | 1 << 5, 0)
-
-struct device {
-	struct edu edu;		/* its file and ID, not its registers */
-	volatile uint8_t *bar;
-};
-
-static uint32_t reg32(struct device *dev, unsigned int offset)
-{
-	return *(volatile uint32_t *)(dev->bar + offset);
-}
-
-static void set32(struct device *dev, unsigned int offset, uint32_t value)
-{
-	*(volatile uint32_t *)(dev->bar + offset) = value;
-}
-
-static void set64(struct device *dev, unsigned int offset, uint64_t value)
-{
-	*(volatile uint64_t *)(dev->bar + offset) = value;
-}
-
-static int find_one(const char *pattern, char *path, size_t len)
-{
-	glob_t found;
-	int rc = -ENOTUNIQ;
-
-	if (glob(pattern, 0, NULL, &found))
-		return -ENOENT;
-	if (found.gl_pathc == 1) {
-		snprintf(path, len, "%s", found.gl_pathv[0]);
-		rc = 0;
-	}
-	globfree(&found);
-	return rc;
-}
-
-static int device_open(struct device *dev, int iommufd)
-{
-	struct vfio_device_bind_iommufd bind = {
-		.argsz = sizeof(bind),
-		.iommufd = iommufd,
-	};
-	struct vfio_region_info config = {
-		.argsz = sizeof(config),
-		.index = VFIO_PCI_CONFIG_REGION_INDEX,
-	};
-	struct vfio_region_info bar = {
-		.argsz = sizeof(bar),
-		.index = VFIO_PCI_BAR0_REGION_INDEX,
-	};
-	const uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-	char cdev[300], path[600];
-	void *mem;
-	int rc;
-
-	memset(dev, 0, sizeof(*dev));
-	rc = find_one("/sys/bus/pci/drivers/vfio-pci/*:*/vfio-dev/vfio*", cdev,
-		      sizeof(cdev));
-	if (rc)
-		return rc;
-	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", strrchr(cdev, '/') + 1);
-	dev->edu.fd = open(path, O_RDWR | O_CLOEXEC);
-	if (dev->edu.fd < 0)
-		return -errno;
-	rc = xioctl(dev->edu.fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
-	if (!rc)
-		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &bar);
-	if (!rc)
-		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &config);
-	if (rc)
-		return rc;
-	dev->edu.id = bind.out_devid;
-	if (pwrite(dev->edu.fd, &command, sizeof(command),
-		   config.offset + PCI_COMMAND) != sizeof(command))
-		return -EIO;
-	mem = mmap(NULL, PEDU_BAR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		   dev->edu.fd, bar.offset);
-	if (mem == MAP_FAILED)
-		return -errno;
-	dev->bar = mem;
-	return reg32(dev, PEDU_ID) == PEDU_ID_VALUE ? 0 : -ENODEV;
-}
-
-static int attach(struct device *dev, unsigned int pasid, uint32_t pt)
-{
-	struct vfio_device_attach_iommufd_pt cmd = {
-		.argsz = sizeof(cmd),
-		.flags = VFIO_DEVICE_ATTACH_PASID,
-		.pt_id = pt,
-		.pasid = pasid,
-	};
-
-	if (pasid == NO_PASID)
-		return edu_attach(&dev->edu, pt);
-	return xioctl(dev->edu.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd);
-}
-
-static int detach(struct device *dev, unsigned int pasid)
-{
-	struct vfio_device_detach_iommufd_pt cmd = {
-		.argsz = sizeof(cmd),
-		.flags = VFIO_DEVICE_DETACH_PASID,
-		.pasid = pasid,
-	};
-
-	if (pasid == NO_PASID)
-		return edu_detach(&dev->edu);
-	return xioctl(dev->edu.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd);
-}
-
-#define BLOCKED		(-100 - PEDU_ERR_BLOCKED)
-
-/* The page that a write lands in, NOWHERE, or -100 minus a PEDU_ERR_* */
-static int lands_at(struct device *dev, struct vm *vm, unsigned int pasid,
-		    uint32_t mode, uint64_t iova)
-{
-	static uint64_t token = 0xed0d0c0ffee00000ULL;
-	uint32_t status, code;
-	int page;
-
-	for (page = GUEST_DATA; page < GUEST_PAGES; page++)
-		*(volatile uint64_t *)vm_page(vm, page) = 0;
-	set64(dev, PEDU_CH(0) + PEDU_CH_ADDR, iova);
-	set32(dev, PEDU_CH(0) + PEDU_CH_BUFFER, 0);
-	set32(dev, PEDU_CH(0) + PEDU_CH_LENGTH, sizeof(token));
-	set32(dev, PEDU_CH(0) + PEDU_CH_PASID,
-	      pasid == NO_PASID ? 0 : PEDU_PASID_VALID | pasid);
-	set32(dev, PEDU_CH(0) + PEDU_CH_MODE, mode);
-	set64(dev, PEDU_BUFFER, ++token);
-	set32(dev, PEDU_CH(0) + PEDU_CH_CMD, PEDU_CMD_START | PEDU_CMD_TO_MEMORY);
-	status = reg32(dev, PEDU_CH(0) + PEDU_CH_STATUS);
-	code = PEDU_STATUS_CODE(status);
-	return code ? -100 - (int)code : vm_find_token(vm, token, 0);
-}
-
-static int tlb_entries(struct device *dev)
-{
-	return reg32(dev, PEDU_TLB_COUNT);
-}
+#include "vtd-test-lib.h"
 
 FIXTURE(vtd)
 {
 	struct vm vm;
 	struct device dev;
-	uint64_t *leaf;		/* the entry for WHERE */
+	volatile uint64_t *leaf;	/* the entry for WHERE */
 	uint64_t root;
 	uint32_t blocked;
 	uint32_t bypass;
@@ -213,20 +28,7 @@ FIXTURE(vtd)
 static int pe_alloc(struct _test_data_vtd *self, uint64_t word0, uint64_t word1,
 		    uint64_t word2, uint32_t *id)
 {
-	const struct iommu_hwpt_intel_vtd data = { .pe = { word0, word1, word2 } };
-	struct iommu_hwpt_alloc cmd = {
-		.size = sizeof(cmd),
-		.flags = IOMMU_HWPT_ALLOC_PASID,
-		.dev_id = self->dev.edu.id,
-		.pt_id = self->vm.viommu,
-		.data_type = IOMMU_HWPT_DATA_INTEL_VTD,
-		.data_len = sizeof(data),
-		.data_uptr = (uintptr_t)&data,
-	};
-	int rc = xioctl(self->vm.fd, IOMMU_HWPT_ALLOC, &cmd);
-
-	*id = cmd.out_hwpt_id;
-	return rc;
+	return entry_alloc(&self->vm, &self->dev, word0, word1, word2, id);
 }
 
 static int first_stage(struct _test_data_vtd *self, uint32_t did, uint32_t *id)
@@ -234,25 +36,9 @@ static int first_stage(struct _test_data_vtd *self, uint32_t did, uint32_t *id)
 	return pe_alloc(self, PE_P | PE_PGTT(1), did, self->root, id);
 }
 
-/* Four levels of tables, in the first pages of guest memory */
-static void build_first_stage(struct _test_data_vtd *self)
-{
-	struct vm *vm = &self->vm;
-	int level;
-
-	self->root = IPA(1);
-	for (level = 3; level > 0; level--) {
-		uint64_t *table = vm_page(vm, 4 - level);
-
-		table[WHERE >> (12 + 9 * level) & 511] =
-			IPA(5 - level) | FS_ENTRY;
-	}
-	self->leaf = (uint64_t *)vm_page(vm, 4) + (WHERE >> 12 & 511);
-}
-
 static void map_page(struct _test_data_vtd *self, unsigned int page)
 {
-	*(volatile uint64_t *)self->leaf = IPA(page) | FS_ENTRY | FS_DIRTY;
+	*self->leaf = IPA(page) | FS_ENTRY | FS_DIRTY;
 }
 
 static int lands(struct _test_data_vtd *self, unsigned int pasid, uint32_t mode)
@@ -263,36 +49,34 @@ static int lands(struct _test_data_vtd *self, unsigned int pasid, uint32_t mode)
 static int invalidate_descs(struct _test_data_vtd *self, const desc_t *descs,
 			    uint32_t *num)
 {
-	return iommufd_invalidate(self->vm.fd, self->vm.viommu,
-				  IOMMU_VIOMMU_INVALIDATE_DATA_INTEL_VTD, descs,
-				  sizeof(*descs), num);
+	return send_descs(&self->vm, descs, num);
 }
 
 static int invalidate_desc(struct _test_data_vtd *self, desc_t desc)
 {
-	uint32_t num = 1;
-	int rc = invalidate_descs(self, &desc, &num);
-
-	return num == !rc ? rc : -EBADMSG;
+	return send_desc(&self->vm, desc);
 }
 
 /* As a VMM: attached before there is a virtual device */
 FIXTURE_SETUP(vtd)
 {
 	struct vm *vm = &self->vm;
+	struct first_stage fs;
 	struct edu none;
 
 	self->kmsg = kmsg_open();
 	ASSERT_LE(0, self->kmsg);
 	ASSERT_EQ(0, vm_build(vm, &none, 0, VM_MEMORY));
-	ASSERT_EQ(0, device_open(&self->dev, vm->fd));
+	ASSERT_EQ(0, device_open(&self->dev, vm->fd, 0));
 	ASSERT_EQ(0, hwpt_alloc(vm, &self->dev.edu, vm->ioas,
 				IOMMU_HWPT_ALLOC_NEST_PARENT |
 				IOMMU_HWPT_ALLOC_PASID, &vm->s2));
 	ASSERT_EQ(0, iommufd_viommu_alloc(vm->fd, self->dev.edu.id, vm->s2,
 					  IOMMU_VIOMMU_TYPE_INTEL_VTD, NULL, 0,
 					  &vm->viommu));
-	build_first_stage(self);
+	first_stage_init(&fs, vm);
+	self->root = fs.ipa;
+	self->leaf = first_stage_entry(&fs, vm, WHERE);
 	map_page(self, PAGE_A);
 	ASSERT_EQ(0, pe_alloc(self, 0, 0, 0, &self->blocked));
 	ASSERT_EQ(0, pe_alloc(self, PE_P | PE_PGTT(4), 1, 0, &self->bypass));
@@ -316,8 +100,7 @@ FIXTURE_TEARDOWN(vtd)
 	EXPECT_EQ(0, destroy(vm, self->blocked));
 	EXPECT_EQ(0, destroy(vm, vm->viommu));
 	EXPECT_EQ(0, destroy(vm, vm->s2));
-	munmap((void *)self->dev.bar, PEDU_BAR_SIZE);
-	close(self->dev.edu.fd);
+	device_close(&self->dev);
 	close(vm->fd);
 	munmap(vm->mem, GUEST_PAGES * PAGE_SIZE);
 	EXPECT_EQ(0, kmsg_count(self->kmsg, VTD_TROUBLE));
@@ -539,11 +322,6 @@ TEST_F(vtd, errnos)
 					      NULL, 16, &num));
 }
 
-struct record {
-	struct iommufd_vevent_header header;
-	uint64_t rec[2];
-};
-
 static int next_record(int fd, struct record *record)
 {
 	struct pollfd in = { .fd = fd, .events = POLLIN };
@@ -628,7 +406,7 @@ TEST_F(vtd, events)
 
 	/* A hole in the second stage is the host's */
 	ASSERT_EQ(0, attach(dev, NO_PASID, self->nested));
-	*(volatile uint64_t *)self->leaf = 0x7000000 | FS_ENTRY | FS_DIRTY;
+	*self->leaf = 0x7000000 | FS_ENTRY | FS_DIRTY;
 	ASSERT_EQ(0, invalidate_desc(self, D_PAGE(VDID, 0, WHERE)));
 	EXPECT_TRUE(logged(self, kmsg, WHERE));
 	EXPECT_EQ(0, read(fd, &record, sizeof(record)));
