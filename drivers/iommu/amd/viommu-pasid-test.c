@@ -605,7 +605,7 @@ static void pasid_test_large_page(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, attach(test, 0, domain));
 	unmap_a_page(test, domain);
 	KUNIT_EXPECT_EQ(test, SZ_1M - SZ_4K,
-			iommu_unmap(domain, IOVA + SZ_4K, SZ_1M - SZ_4K));
+			iommu_unmap(domain, IOVA | SZ_4K, SZ_1M - SZ_4K));
 	for (level = amd_iommu_gpt_level - 1; level; level--)
 		table = phys_to_virt(table[PM_LEVEL_INDEX(level, IOVA)] &
 				     PM_ADDR_MASK);

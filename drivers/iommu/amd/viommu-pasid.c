@@ -106,8 +106,8 @@ static int amd_iommu_change_rid(struct device *dev,
 	struct amd_iommu *iommu = get_amd_iommu_from_dev_data(dev_data);
 	struct protection_domain *old = dev_data->domain;
 	/* Locks of domains nest in the order of their addresses */
-	struct protection_domain *outer = old < pdom ? old : pdom;
-	struct protection_domain *inner = old < pdom ? pdom : old;
+	struct protection_domain *outer = min(old, pdom);
+	struct protection_domain *inner = max(old, pdom);
 	bool giov = pdom_is_v2(pdom);
 	unsigned long gcr3 = 0;
 	unsigned long flags;

@@ -6,7 +6,7 @@
 #include "viommu_utils.h"
 
 /* The width of a mock device */
-#define MAX_PASIDS (1U << 20)
+#define MAX_PASIDS 0x100000U
 /* Every other set of this PASID fails */
 #define PASID_ALTERNATES 1024
 
