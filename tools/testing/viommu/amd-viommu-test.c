@@ -794,13 +794,15 @@ TEST_F(ats, silent_device)
 
 	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, PEDU_MODE_ATS));
 	map_to(m->leaf, PAGE_B);
+	set_model(AMDM_KNOBS, AMDM_KNOB_HOLD);
 	set32(&m->dev, PEDU_INV_MODE, PEDU_INV_SILENT);
 	EXPECT_EQ(-ETIMEDOUT, invalidate_cmds(m, cmds, &num));
 	EXPECT_EQ(0, num);
 	set32(&m->dev, PEDU_INV_MODE, PEDU_INV_OBEY);
-	/* The IOMMU gives up after a second */
-	usleep(1500000);
+	/* The IOMMU gives up */
+	set_model(AMDM_KNOBS, 0);
 	EXPECT_LT(0, count(AMDM_TIMEOUTS));
+	usleep(500000);
 	EXPECT_LT(0, kmsg_count(self->kmsg, "IOTLB_INV_TIMEOUT"));
 	num = 2;
 	EXPECT_EQ(0, invalidate_cmds(m, cmds, &num));
@@ -1102,6 +1104,53 @@ TEST_F(amd, two_vms)
 	EXPECT_EQ(PAGE_D, lands(m, NO_PASID, 0));
 }
 
+/* Two vIOMMUs on one parent, and the parent itself: a change of it reaches all */
+TEST_F(amd, one_parent)
+{
+	struct machine *m = &self->m, n = { .vm = m->vm };
+	struct vm *vm = &m->vm;
+
+	ASSERT_EQ(0, device_open(&n.dev, WITH_ATS, vm->fd));
+	ASSERT_EQ(0, iommufd_viommu_alloc(vm->fd, n.dev.edu.id, vm->s2,
+					  IOMMU_VIOMMU_TYPE_AMD, NULL, 0, &n.vm.viommu));
+	ASSERT_EQ(0, iommufd_vdevice_alloc(vm->fd, n.vm.viommu, n.dev.edu.id, GDEV,
+					   &n.vm.vdevice));
+	ASSERT_EQ(0, guest_alloc(&n, GDOM, T_GCR3, GIOV, &n.nested));
+	ASSERT_EQ(0, edu_attach(&n.dev.edu, n.nested));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+
+	/* A DomainID of the one is none of the other */
+	map_to(m->leaf, PAGE_B);
+	ASSERT_EQ(0, invalidate_cmd(m, C_ALL));
+	EXPECT_EQ(PAGE_B, lands(m, NO_PASID, 0));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
+	ASSERT_EQ(0, ioas_map(vm, PAGE_C, 1, SPARE_IPA));
+	*(volatile uint64_t *)m->leaf = SPARE_IPA | G_ENTRY | G_DIRTY;
+	ASSERT_EQ(0, invalidate_cmd(m, C_ALL));
+	ASSERT_EQ(0, invalidate_cmd(&n, C_ALL));
+	EXPECT_EQ(PAGE_C, lands(m, NO_PASID, 0));
+	EXPECT_EQ(PAGE_C, lands(&n, NO_PASID, PEDU_MODE_ATS));
+	ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+	EXPECT_EQ(BLOCKED, lands(m, NO_PASID, 0));
+	EXPECT_EQ(BLOCKED, lands(&n, NO_PASID, 0));
+	EXPECT_EQ(0, tlb_entries(&n.dev));
+
+	ASSERT_EQ(0, edu_attach(&n.dev.edu, vm->s2));
+	ASSERT_EQ(0, ioas_map(vm, PAGE_D, 1, SPARE_IPA));
+	EXPECT_EQ(PAGE_D, lands(m, NO_PASID, 0));
+	EXPECT_EQ(PAGE_D, lands_at(&n.dev, vm, NO_PASID, PEDU_MODE_ATS, SPARE_IPA));
+	ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+	EXPECT_EQ(BLOCKED, lands(m, NO_PASID, 0));
+	EXPECT_EQ(0, tlb_entries(&n.dev));
+	EXPECT_EQ(BLOCKED, lands_at(&n.dev, vm, NO_PASID, 0, SPARE_IPA));
+
+	ASSERT_EQ(0, edu_detach(&n.dev.edu));
+	EXPECT_EQ(0, destroy(vm, n.nested));
+	EXPECT_EQ(0, destroy(vm, n.vm.vdevice));
+	EXPECT_EQ(0, destroy(vm, n.vm.viommu));
+	device_close(&n.dev);
+}
+
 static int set_tracking(struct vm *vm, bool on)
 {
 	struct iommu_hwpt_set_dirty_tracking cmd = {
@@ -1268,6 +1317,37 @@ TEST_F(amd, unplugs)
 	ASSERT_EQ(0, machine_build(&n, WITH_ATS, 0));
 	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, 0));
 	ASSERT_EQ(0, machine_destroy(&n));
+}
+
+/* An IOMMU nests only with GTSup, GIOSup and GCR3TRPModeSup */
+TEST(nests)
+{
+	struct iommu_hw_info_amd info = { };
+	struct iommu_hw_info cmd = {
+		.size = sizeof(cmd),
+		.data_len = sizeof(info),
+		.data_uptr = (uintptr_t)&info,
+	};
+	struct device dev;
+	struct edu none;
+	struct vm vm;
+	bool nests;
+
+	ASSERT_EQ(0, vm_build(&vm, &none, 0, VM_MEMORY));
+	ASSERT_EQ(0, device_open(&dev, 0, vm.fd));
+	cmd.dev_id = dev.edu.id;
+	ASSERT_EQ(0, xioctl(vm.fd, IOMMU_GET_HW_INFO, &cmd));
+	ASSERT_EQ(IOMMU_HW_INFO_TYPE_AMD, cmd.out_data_type);
+	nests = (info.efr & BIT(4)) && (info.efr & BIT(48)) && (info.efr2 & BIT(3));
+	TH_LOG("EFR %#llx, EFR2 %#llx", info.efr, info.efr2);
+	EXPECT_EQ(nests ? 0 : -EOPNOTSUPP,
+		  hwpt_alloc(&vm, &dev.edu, vm.ioas, IOMMU_HWPT_ALLOC_NEST_PARENT, &vm.s2));
+	/* A paging domain is there in any case */
+	ASSERT_EQ(0, hwpt_alloc(&vm, &dev.edu, vm.ioas, 0, &vm.s2));
+	ASSERT_EQ(0, edu_attach(&dev.edu, vm.s2));
+	EXPECT_EQ(PAGE_C, lands_at(&dev, &vm, NO_PASID, 0, IPA(PAGE_C)));
+	device_close(&dev);
+	close(vm.fd);
 }
 
 TEST_HARNESS_MAIN

@@ -38,6 +38,7 @@
 #define AMDM_KNOB_EVENT_DOMAIN	0x04		/* faults of GIOV requests in the first stage: GN = 0, DomainID */
 #define AMDM_KNOB_NO_DTE_CACHE	0x08		/* every request reads the DTE: shows updates that are not ordered */
 #define AMDM_KNOB_NO_TABLES	0x10		/* no cache of page-directory entries: PDE has no effect */
+#define AMDM_KNOB_HOLD		0x20		/* a device TLB that does not answer holds up the ring until the knob is cleared */
 
 /* Counters: AMDM_COUNTER(AMDM_*) */
 #define AMDM_COUNTER(c)		(0x040 + 4 * (c))

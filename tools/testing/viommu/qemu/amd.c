@@ -1188,7 +1188,7 @@ static void hold_up(AMDVIState *s, uint16_t devid, hwaddr at)
     uint32_t timeout = ms[CONTROL_INV_TIMEOUT(reg(s, AMDVI_MMIO_CONTROL))];
 
     g_array_append_val(m->unanswered, u);
-    if (timeout) {
+    if (timeout && !(m->knobs & AMDM_KNOB_HOLD)) {
         timer_mod(m->timer, qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL) + timeout);
     }
 }
@@ -1430,6 +1430,7 @@ static void model_write(void *opaque, hwaddr offset, uint64_t value, unsigned in
 {
     AMDVIState *s = opaque;
     AMDModel *m = s->model;
+    bool held;
 
     switch (offset) {
     case AMDM_RESET:
@@ -1445,7 +1446,11 @@ static void model_write(void *opaque, hwaddr offset, uint64_t value, unsigned in
         m->tlb_size = MAX(value, 1);
         break;
     case AMDM_KNOBS:
+        held = m->knobs & ~value & AMDM_KNOB_HOLD;
         m->knobs = value;
+        if (held) {
+            time_out(s);
+        }
         break;
     }
 }

@@ -1276,6 +1276,17 @@ TEST_F(amd, device_tlb_silent)
 	EXPECT_EQ(IOTLB_TIMEOUT, event(self));
 	submit_done(self, inv_iotlb(SID2, 0), PAGE(1));
 	EXPECT_EQ(0, event(self));
+	/* Held up for as long as a test wants */
+	set_knobs(self, AMDM_KNOB_HOLD);
+	put32(self, AMDM_BASE + AMDM_INJECT, AMDM_INJECT_TIMEOUT);
+	submit(self, inv_iotlb(SID2, 0), PAGE(1));
+	EXPECT_FALSE(wait_done(self));
+	ask(self, "clock_step 1000000000");
+	EXPECT_NE(self->tail, get32(self, IOMMU + COMMAND_HEAD));
+	EXPECT_EQ(0, event(self));
+	set_knobs(self, 0);
+	EXPECT_EQ(self->tail, get32(self, IOMMU + COMMAND_HEAD));
+	EXPECT_EQ(IOTLB_TIMEOUT, event(self));
 	/* Without InvTimeout it stands, until the ring is switched off */
 	put64(self, IOMMU + CONTROL, ENABLE);
 	put32(self, AMDM_BASE + AMDM_INJECT, AMDM_INJECT_TIMEOUT);
