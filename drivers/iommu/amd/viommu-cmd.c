@@ -146,9 +146,17 @@ void amd_vcmd_make_pages(struct iommu_cmd *cmd, u16 domid,
 	CMD_SET_OPCODE(cmd, CMD_INV_IOMMU_PAGES);
 }
 
-/* Everything of a DomainID, of each PASID as well */
-void amd_vcmd_make_domain(struct iommu_cmd *cmd, u16 domid)
+/*
+ * Everything of a DomainID. With @all everything that the IOMMU has, for hardware
+ * where the command for a DomainID leaves what has a PASID.
+ */
+void amd_vcmd_make_domain(struct iommu_cmd *cmd, u16 domid, bool all)
 {
+	if (all) {
+		memset(cmd, 0, sizeof(*cmd));
+		CMD_SET_OPCODE(cmd, CMD_INV_ALL);
+		return;
+	}
 	cmd->data[0] = 0;
 	cmd->data[1] = domid;
 	cmd->data[2] = lower_32_bits(AMD_VCMD_ALL) |
@@ -165,4 +173,14 @@ void amd_vcmd_make_iotlb(struct iommu_cmd *cmd, u16 devid, int qdep, u64 range)
 	cmd->data[2] = lower_32_bits(range);
 	cmd->data[3] = upper_32_bits(range);
 	CMD_SET_OPCODE(cmd, CMD_INV_IOTLB_PAGES);
+}
+
+/* A range of requests with a PASID */
+void amd_vcmd_make_iotlb_pasid(struct iommu_cmd *cmd, u16 devid, int qdep,
+			       u64 range, u32 pasid)
+{
+	amd_vcmd_make_iotlb(cmd, devid, qdep, range);
+	cmd->data[0] |= (pasid >> 8 & 0xff) << 16;
+	cmd->data[1] |= (pasid & 0xff) << 16 | (pasid >> 16 & 0xf) << 24;
+	cmd->data[2] |= CMD_INV_IOMMU_PAGES_GN_MASK;
 }

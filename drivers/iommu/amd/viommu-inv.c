@@ -102,25 +102,62 @@ static struct iommu_cmd *amd_vcmd_next(struct amd_viommu *viommu, int *ret)
 	return &batch->cmds[batch->n++];
 }
 
+/*
+ * A range of an attached device: of requests without PASID unless @vcmd has one. The
+ * device knows those that GIOV makes requests of PASID 0 as ones without.
+ */
 static int amd_vcmd_iotlb(struct amd_viommu *viommu,
-			  struct iommu_dev_data *dev_data, u64 range)
+			  struct iommu_dev_data *dev_data,
+			  const struct amd_vcmd *vcmd)
 {
+	bool gn = vcmd->scope != AMD_VCMD_DEV;
 	struct iommu_cmd *cmd;
 	int ret = 0;
 
 	/* There is nothing in its TLB */
 	if (!dev_data->ats_enabled)
 		return 0;
-	cmd = amd_vcmd_next(viommu, &ret);
-	if (cmd)
+	if (!gn || !vcmd->pasid) {
+		cmd = amd_vcmd_next(viommu, &ret);
+		if (!cmd)
+			return ret;
 		amd_vcmd_make_iotlb(cmd, dev_data->devid, dev_data->ats_qdep,
-				    range);
+				    vcmd->range);
+	}
+	if (gn && dev_data->pasid_enabled) {
+		cmd = amd_vcmd_next(viommu, &ret);
+		if (!cmd)
+			return ret;
+		amd_vcmd_make_iotlb_pasid(cmd, dev_data->devid,
+					  dev_data->ats_qdep, vcmd->range,
+					  vcmd->pasid);
+	}
+	return 0;
+}
+
+/* Everything of an attached device */
+static int amd_vcmd_iotlb_all(struct amd_viommu *viommu,
+			      struct iommu_dev_data *dev_data)
+{
+	const struct amd_vcmd all = {
+		.scope = AMD_VCMD_DEV,
+		.range = AMD_VCMD_ALL,
+	};
+	int ret;
+
+	if (!dev_data->ats_enabled || !dev_data->pasid_enabled)
+		return amd_vcmd_iotlb(viommu, dev_data, &all);
+	/* It must not fill from what is in the TLB of the IOMMU */
+	ret = amd_vcmd_flush(viommu);
+	if (!ret)
+		amd_iommu_restart_ats(dev_data);
 	return ret;
 }
 
 /* The TLBs of devices whose guest does not know that they have one */
 static int amd_vcmd_silent(struct amd_viommu *viommu,
-			   const struct amd_vdomid *domid, u64 range)
+			   const struct amd_vdomid *domid,
+			   const struct amd_vcmd *vcmd)
 {
 	struct iommu_dev_data *dev_data;
 	int ret;
@@ -131,11 +168,25 @@ static int amd_vcmd_silent(struct amd_viommu *viommu,
 		if (dev_data->nested->domid != domid ||
 		    dev_data->nested->vdte.ats)
 			continue;
-		ret = amd_vcmd_iotlb(viommu, dev_data, range);
+		ret = vcmd->scope == AMD_VCMD_PASID ?
+			      amd_vcmd_iotlb(viommu, dev_data, vcmd) :
+			      amd_vcmd_iotlb_all(viommu, dev_data);
 		if (ret)
 			return ret;
 	}
 	return 0;
+}
+
+/* Otherwise nothing of the VM is in its TLB */
+static bool amd_vcmd_is_attached(struct amd_viommu *viommu,
+				 struct iommu_dev_data *dev_data)
+{
+	struct iommu_dev_data *pos;
+
+	list_for_each_entry(pos, &viommu->devs, list)
+		if (pos == dev_data)
+			return true;
+	return false;
 }
 
 static int amd_vcmd_domain(struct amd_viommu *viommu,
@@ -148,14 +199,11 @@ static int amd_vcmd_domain(struct amd_viommu *viommu,
 	cmd = amd_vcmd_next(viommu, &ret);
 	if (!cmd)
 		return ret;
-	if (vcmd->scope == AMD_VCMD_PASID) {
+	if (vcmd->scope == AMD_VCMD_PASID)
 		amd_vcmd_make_pages(cmd, domid->host, vcmd);
-		/* They have no PASIDs, see amd_iommu_enable_guest_caps() */
-		return vcmd->pasid ? 0 : amd_vcmd_silent(viommu, domid,
-							 vcmd->range);
-	}
-	amd_vcmd_make_domain(cmd, domid->host);
-	return amd_vcmd_silent(viommu, domid, AMD_VCMD_ALL);
+	else
+		amd_viommu_make_flush(cmd, domid->host);
+	return amd_vcmd_silent(viommu, domid, vcmd);
 }
 
 static int amd_vcmd_domains(struct amd_viommu *viommu,
@@ -214,18 +262,15 @@ static int amd_vcmd_device(struct amd_viommu *viommu,
 
 	if (vcmd->scope == AMD_VCMD_DEVTAB)
 		return amd_vcmd_devtab(viommu, dev_data);
-	/*
-	 * The device knows its requests as ones without PASID, whatever the
-	 * guest's GIOV says
-	 */
-	if (vcmd->scope == AMD_VCMD_DEV || !vcmd->pasid)
-		return amd_vcmd_iotlb(viommu, dev_data, vcmd->range);
-	return 0;
+	if (!amd_vcmd_is_attached(viommu, dev_data))
+		return 0;
+	return amd_vcmd_iotlb(viommu, dev_data, vcmd);
 }
 
 static int amd_vcmd_vm(struct amd_viommu *viommu)
 {
 	const struct amd_vcmd all = { .scope = AMD_VCMD_DOMAIN };
+	struct iommu_dev_data *dev_data;
 	struct amd_vdomid *domid;
 	struct amd_vdevice *vdev;
 	unsigned int bucket;
@@ -237,8 +282,12 @@ static int amd_vcmd_vm(struct amd_viommu *viommu)
 			return ret;
 	}
 	list_for_each_entry(vdev, &viommu->vdevs, node) {
-		ret = amd_vcmd_devtab(viommu, vdev->dev_data) ?:
-		      amd_vcmd_iotlb(viommu, vdev->dev_data, AMD_VCMD_ALL);
+		ret = amd_vcmd_devtab(viommu, vdev->dev_data);
+		if (ret)
+			return ret;
+	}
+	list_for_each_entry(dev_data, &viommu->devs, list) {
+		ret = amd_vcmd_iotlb_all(viommu, dev_data);
 		if (ret)
 			return ret;
 	}

@@ -36,6 +36,9 @@
 #define ALIAS		3
 #define RIDS		4
 #define QDEP		32
+#define PCIE_CAP	0x40
+#define ATS_CAP		0x100
+#define PASID_CAP	0x200
 
 #define V		BIT_ULL(0)
 #define TV		BIT_ULL(1)
@@ -59,6 +62,7 @@
 #define DEVTAB		2
 #define PAGES		3
 #define IOTLB_PAGES	4
+#define ALL		8
 #define ADDR		0x12345000U
 
 struct tag {
@@ -97,9 +101,14 @@ struct fake {
 	struct tag tlb[MAX_TAGS];
 	struct tag dev_tlb[MAX_TAGS];
 
+	/* How often a device has disabled ATS, which empties its TLB */
+	u32 restarts[DEVS];
+
 	struct iommu_domain *parent;
 	struct amd_viommu viommus[2];
 
+	/* A command without GN keeps the entries of PASIDs */
+	bool keeps;
 	/* Refuse this command, counted from the start of the call */
 	u32 refuse;
 	/* Do not complete so many waits */
@@ -127,6 +136,16 @@ static void tags_drop(struct tag *tags, u16 id, bool gn)
 			tags[i].valid = false;
 }
 
+/* The other reading of a command without GN: that of PASIDs stays */
+static void tags_drop_host(struct tag *tags, u16 id)
+{
+	int i;
+
+	for (i = 0; i < MAX_TAGS; i++)
+		if (tags[i].id == id && !tags[i].gn)
+			tags[i].valid = false;
+}
+
 static void fake_execute(struct fake *fake, const u32 *cmd)
 {
 	bool gn = cmd[2] & BIT(2);
@@ -140,7 +159,14 @@ static void fake_execute(struct fake *fake, const u32 *cmd)
 			fake->cached[(u16)cmd[0]] = false;
 		break;
 	case PAGES:
-		tags_drop(fake->tlb, cmd[1], gn);
+		if (!gn && fake->keeps)
+			tags_drop_host(fake->tlb, cmd[1]);
+		else
+			tags_drop(fake->tlb, cmd[1], gn);
+		break;
+	case ALL:
+		memset(fake->tlb, 0, sizeof(fake->tlb));
+		memset(fake->cached, 0, sizeof(fake->cached));
 		break;
 	case IOTLB_PAGES:
 		tags_drop(fake->dev_tlb, cmd[0], gn);
@@ -560,8 +586,6 @@ static void attach_test_refusals(struct kunit *test)
 					     IOMMU_HWPT_ALLOC_PASID, NULL, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(v2));
 	data->max_pasids = 16;
-	fake->devs[2].pdev.pasid_enabled = 1;
-	data->pasid_enabled = 1;
 	KUNIT_ASSERT_EQ(test, 0, v2->ops->set_dev_pasid(v2, data->dev, 1, NULL));
 	KUNIT_EXPECT_EQ(test, -EBUSY, attach(test, 2, a));
 	amd_iommu_ops.remove_dev_pasid(data->dev, 1, v2);
@@ -716,6 +740,34 @@ static void parent_test_dirty(struct kunit *test)
 	block(test, 1);
 	free_domain(a);
 	free_domain(off);
+}
+
+/* Hardware whose commands without GN keep what is of PASIDs */
+static void parent_test_flush_all(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	struct iommu_domain *a = nested(test, 0, 1, VDOMID);
+	u16 host = host_domid(a);
+
+	fake->keeps = true;
+	amd_viommu_flush_all = true;
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 0, a));
+	expect_request(test, 0, through(test, 1));
+	unmap_gpa(test);
+	expect_request(test, 0, BLOCKED);
+	map_gpa(test, 0x5000000);
+	expect_request(test, 0, through(test, 1));
+
+	/* The DomainID is used again */
+	block(test, 0);
+	free_domain(a);
+	a = nested(test, 1, 2, VDOMID);
+	KUNIT_ASSERT_EQ(test, host, host_domid(a));
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 0, a));
+	expect_request(test, 0, through(test, 2));
+	block(test, 0);
+	free_domain(a);
+	amd_viommu_flush_all = false;
 }
 
 /* DomainIDs */
@@ -1103,7 +1155,7 @@ static void inv_test_all(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, count(test, DEVTAB, 0));
 	KUNIT_EXPECT_EQ(test, 1, count(test, DEVTAB, 1));
 	KUNIT_EXPECT_GE(test, count(test, DEVTAB, ALIAS), 1);
-	KUNIT_EXPECT_EQ(test, 0, count(test, DEVTAB, 2));
+	KUNIT_EXPECT_EQ(test, 1, count(test, DEVTAB, 2));
 	KUNIT_EXPECT_EQ(test, 1, count(test, IOTLB_PAGES, 0));
 	KUNIT_EXPECT_EQ(test, 1, count(test, IOTLB_PAGES, -1));
 	KUNIT_EXPECT_EQ(test, 1, fake->waits);
@@ -1112,6 +1164,69 @@ static void inv_test_all(struct kunit *test)
 	free_domain(a);
 	free_domain(b);
 	free_domain(foreign);
+}
+
+/* A device with PASIDs, whose TLB no single command empties */
+static void inv_test_pasids(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	struct iommu_domain *a = nested(test, 0, 1, VDOMID);
+	struct iommu_domain *silent;
+	u32 n;
+
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 2, a));
+	KUNIT_EXPECT_TRUE(test, fake->devs[2].data.pasid_enabled);
+	KUNIT_EXPECT_TRUE(test, fake->devs[2].data.ats_enabled);
+	n = fake->restarts[2];
+
+	send(fake, VDEV(2) | 1 << 16, OP(IOTLB_PAGES) | 3 << 16, ADDR | BIT(2), 2);
+	send(fake, VDEV(2), OP(IOTLB_PAGES), ADDR | BIT(2), 2);
+	send(fake, VDEV(2), OP(IOTLB_PAGES), ADDR, 2);
+	invalidate(test, 0, 3);
+	KUNIT_EXPECT_EQ(test, fake->taken, 5);
+	expect_host(test, 0, QDEP << 24 | 1 << 16 | 2,
+		    OP(IOTLB_PAGES) | 3 << 16 | 2, ADDR | BIT(2), 2);
+	expect_host(test, 1, QDEP << 24 | 2, OP(IOTLB_PAGES) | 2, ADDR, 2);
+	expect_host(test, 2, QDEP << 24 | 2, OP(IOTLB_PAGES) | 2, ADDR | BIT(2),
+		    2);
+	expect_host(test, 3, QDEP << 24 | 2, OP(IOTLB_PAGES) | 2, ADDR, 2);
+	KUNIT_EXPECT_EQ(test, fake->restarts[2], n);
+
+	/* After the commands for what it fills from */
+	send(fake, 0, OP(8), 0, 0);
+	invalidate(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, fake->waits, 1);
+	KUNIT_EXPECT_EQ(test, fake->restarts[2], n + 1);
+	expect_request(test, 2, through(test, 1));
+	unmap_gpa(test);
+	KUNIT_EXPECT_EQ(test, fake->restarts[2], n + 2);
+	expect_request(test, 2, BLOCKED);
+	map_gpa(test, 0x5000000);
+
+	/* A guest that does not know of it; and one of its PASIDs */
+	silent = nested_new(test, 0, V | TV | GV | GIOV | IR | IW,
+			    1 << 16 | VDOMID, 0);
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 2, silent));
+	KUNIT_EXPECT_EQ(test, fake->restarts[2], n + 3);
+	send(fake, 5, OP(PAGES) | VDOMID, ADDR | BIT(2), 2);
+	send(fake, 0, OP(PAGES) | VDOMID, 0, 0);
+	invalidate(test, 0, 2);
+	KUNIT_EXPECT_EQ(test, fake->taken, 4);
+	expect_host(test, 1, QDEP << 24 | 2, OP(IOTLB_PAGES) | 5 << 16 | 2,
+		    ADDR | BIT(2), 2);
+	KUNIT_EXPECT_EQ(test, fake->restarts[2], n + 4);
+
+	/* The nesting parent has no PASIDs */
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 2, fake->parent));
+	KUNIT_EXPECT_FALSE(test, fake->devs[2].data.pasid_enabled);
+	KUNIT_EXPECT_TRUE(test, fake->devs[2].data.ats_enabled);
+	/* Nothing of the VM is there */
+	send(fake, VDEV(2), OP(IOTLB_PAGES), ADDR, 2);
+	invalidate(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, fake->taken, 0);
+	block(test, 2);
+	free_domain(a);
+	free_domain(silent);
 }
 
 /* A guest that does not know of the TLB of a device; the order is its own */
@@ -1249,6 +1364,12 @@ static int fake_config_read(struct pci_bus *bus, unsigned int devfn, int where,
 static int fake_config_write(struct pci_bus *bus, unsigned int devfn, int where,
 			     int size, u32 val)
 {
+	struct fake *fake = container_of(bus, struct fake, bus);
+
+	if (where == ATS_CAP + PCI_ATS_CTRL && !(val & PCI_ATS_CTRL_ENABLE)) {
+		fake->restarts[devfn]++;
+		tags_drop(fake->dev_tlb, devfn, false);
+	}
 	return PCIBIOS_SUCCESSFUL;
 }
 
@@ -1365,8 +1486,15 @@ static int viommu_test_init(struct kunit *test)
 	fake->alias.devid = ALIAS;
 	spin_lock_init(&fake->alias.dte_lock);
 	llist_add(&fake->alias.dev_data_list, &fake->seg.dev_data_list);
-	fake->devs[0].pdev.ats_cap = 0x100;
+	fake->devs[0].pdev.ats_cap = ATS_CAP;
 	fake->devs[0].data.flags = AMD_IOMMU_DEVICE_FLAG_ATS_SUP;
+	fake->devs[2].pdev.ats_cap = ATS_CAP;
+	fake->devs[2].pdev.pasid_cap = PASID_CAP;
+	/* An endpoint behind switches that pass on PASIDs */
+	fake->devs[2].pdev.pcie_cap = PCIE_CAP;
+	fake->devs[2].pdev.eetlp_prefix_path = 1;
+	fake->devs[2].data.flags = AMD_IOMMU_DEVICE_FLAG_ATS_SUP |
+				   AMD_IOMMU_DEVICE_FLAG_PASID_SUP;
 
 	fake->thread = kthread_create(fake_iommu, fake, "fake-iommu");
 	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(fake->thread));
@@ -1393,10 +1521,10 @@ static int viommu_test_init(struct kunit *test)
 						       NULL, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(fake->parent));
 	map_gpa(test, 0x4000000);
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 2; i++)
 		fake_add_viommu(test, i);
+	for (i = 0; i < DEVS; i++)
 		fake_add_vdev(test, i);
-	}
 	return 0;
 }
 
@@ -1407,12 +1535,18 @@ static void viommu_test_exit(struct kunit *test)
 
 	if (!fake)
 		return;
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < DEVS; i++) {
 		xa_erase(&fake->viommus[0].core.vdevs, VDEV(i));
 		amd_viommu_ops.vdevice_release(&fake->devs[i].vdev.core);
 	}
+	/* Nothing of the VM is left for the next user of the DomainID */
+	forget(test);
 	for (i = 0; i < 2; i++)
 		amd_viommu_ops.release(&fake->viommus[i].core);
+	KUNIT_EXPECT_EQ(test, 2, count(test, PAGES,
+				       to_pdomain(fake->parent)->id));
+	for (i = 0; i < MAX_TAGS; i++)
+		KUNIT_EXPECT_FALSE(test, fake->tlb[i].valid);
 	KUNIT_EXPECT_TRUE(test, xa_empty(&to_pdomain(fake->parent)->iommu_array));
 	iommu_domain_free(fake->parent);
 	list_del(&fake->seg.list);
@@ -1431,6 +1565,7 @@ static struct kunit_case amd_viommu_queue_test_cases[] = {
 	KUNIT_CASE(parent_test_alloc),
 	KUNIT_CASE(parent_test_flush),
 	KUNIT_CASE(parent_test_dirty),
+	KUNIT_CASE(parent_test_flush_all),
 	KUNIT_CASE(domid_test_map),
 	KUNIT_CASE(domid_test_limits),
 	KUNIT_CASE_SLOW(domid_test_stuck),
@@ -1441,6 +1576,7 @@ static struct kunit_case amd_viommu_queue_test_cases[] = {
 	KUNIT_CASE_SLOW(inv_test_timeout),
 	KUNIT_CASE(inv_test_ids),
 	KUNIT_CASE(inv_test_all),
+	KUNIT_CASE(inv_test_pasids),
 	KUNIT_CASE(inv_test_silent),
 	KUNIT_CASE(event_test_route),
 	KUNIT_CASE(info_test),

@@ -425,7 +425,12 @@ static void cmd_test_pages(struct kunit *test)
 			continue;
 
 		if (want.scope == AMD_VCMD_DOMAIN) {
-			amd_vcmd_make_domain(&host, 0x789a);
+			amd_vcmd_make_domain(&host, 0x789a, true);
+			KUNIT_EXPECT_EQ(test, host.data[0], 0);
+			KUNIT_EXPECT_EQ(test, host.data[1], OP(8));
+			KUNIT_EXPECT_EQ(test, host.data[2], 0);
+			KUNIT_EXPECT_EQ(test, host.data[3], 0);
+			amd_vcmd_make_domain(&host, 0x789a, false);
 			KUNIT_EXPECT_EQ(test, host.data[0], 0);
 			KUNIT_EXPECT_EQ(test, host.data[2], 0xfffff000 | S | PDE);
 			KUNIT_EXPECT_EQ(test, host.data[3], 0x7fffffff);
@@ -485,6 +490,13 @@ static void cmd_test_iotlb(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, host.data[0], 0x2000789a);
 		KUNIT_EXPECT_EQ(test, host.data[1], OP(4) | 0x789a);
 		KUNIT_EXPECT_EQ(test, host.data[2], (u32)want.range);
+		KUNIT_EXPECT_EQ(test, host.data[3], (u32)(want.range >> 32));
+
+		amd_vcmd_make_iotlb_pasid(&host, 0x789a, 0x20, want.range,
+					  0xabcde);
+		KUNIT_EXPECT_EQ(test, host.data[0], 0x20bc789a);
+		KUNIT_EXPECT_EQ(test, host.data[1], OP(4) | 0xade789a);
+		KUNIT_EXPECT_EQ(test, host.data[2], (u32)want.range | GN);
 		KUNIT_EXPECT_EQ(test, host.data[3], (u32)(want.range >> 32));
 	}
 }

@@ -37,6 +37,7 @@
  */
 #define pr_fmt(fmt)	"AMD-Vi: " fmt
 
+#include <linux/moduleparam.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 #include <uapi/linux/iommufd.h>
@@ -44,6 +45,17 @@
 #include <asm/iommu.h>
 
 #include "viommu.h"
+
+/*
+ * Whether INVALIDATE_IOMMU_PAGES without GN drops the entries of PASIDs, among them
+ * all of GIOV, cannot be found out. The rest of the driver assumes that it does.
+ */
+bool amd_viommu_flush_all;
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX "amd_iommu."
+module_param_named(viommu_flush_all, amd_viommu_flush_all, bool, 0444);
+MODULE_PARM_DESC(viommu_flush_all,
+		 "Flush the whole TLB where a DomainID of a vIOMMU is flushed");
 
 /* Nesting parents */
 
@@ -112,7 +124,7 @@ int amd_viommu_flush_parent(struct protection_domain *pdom)
 		hash_for_each(viommu->domids, bucket, domid, node) {
 			if (!domid->devs)
 				continue;
-			amd_vcmd_make_domain(&cmd, domid->host);
+			amd_viommu_make_flush(&cmd, domid->host);
 			ret |= iommu_queue_command(viommu->iommu, &cmd);
 		}
 		list_for_each_entry(dev_data, &viommu->devs, list) {
@@ -126,15 +138,32 @@ int amd_viommu_flush_parent(struct protection_domain *pdom)
 	return ret;
 }
 
+/**
+ * amd_viommu_flush_complete() - Complete the flush of device TLBs
+ * @pdom: The domain; the caller holds its lock, and has waited for the IOMMUs
+ */
+void amd_viommu_flush_complete(struct protection_domain *pdom)
+{
+	struct iommu_dev_data *dev_data;
+	struct amd_viommu *viommu;
+
+	lockdep_assert_held(&pdom->lock);
+
+	if (!pdom->nest_parent)
+		return;
+	list_for_each_entry(viommu, &pdom->viommus, node)
+		list_for_each_entry(dev_data, &viommu->devs, list)
+			amd_iommu_restart_ats(dev_data);
+}
+
 /* DomainIDs */
 
-/* Everything of @domid leaves the TLB */
-static int amd_viommu_flush_domid(struct amd_viommu *viommu,
-				  const struct amd_vdomid *domid)
+/* Everything of a DomainID of the host leaves the TLB */
+static int amd_viommu_flush_domid(struct amd_viommu *viommu, u16 host)
 {
 	struct iommu_cmd cmd;
 
-	amd_vcmd_make_domain(&cmd, domid->host);
+	amd_viommu_make_flush(&cmd, host);
 	return iommu_queue_command(viommu->iommu, &cmd) ?:
 	       iommu_completion_wait(viommu->iommu);
 }
@@ -151,7 +180,7 @@ static void amd_viommu_domid_put_dev(struct amd_viommu *viommu,
 	if (!domid)
 		return;
 	/* It counts until nothing of it is left for the nesting parent to flush */
-	if (domid->devs == 1 && amd_viommu_flush_domid(viommu, domid))
+	if (domid->devs == 1 && amd_viommu_flush_domid(viommu, domid->host))
 		domid->stuck = true;
 	spin_lock_irqsave(&s2->lock, flags);
 	domid->devs--;
@@ -294,6 +323,7 @@ static void amd_viommu_flush_dev(struct amd_viommu *viommu,
 {
 	device_flush_dte(dev_data);
 	iommu_completion_wait(viommu->iommu);
+	amd_iommu_restart_ats(dev_data);
 }
 
 /**
@@ -452,9 +482,9 @@ void amd_viommu_detach(struct device *dev)
 	struct iommu_dev_data *dev_data = dev_iommu_priv_get(dev);
 
 	mutex_lock(&dev_data->mutex);
+	amd_viommu_leave(dev_data, NULL);
 	if (dev_is_pci(dev))
 		amd_iommu_disable_guest_caps(to_pci_dev(dev));
-	amd_viommu_leave(dev_data, NULL);
 	mutex_unlock(&dev_data->mutex);
 }
 
@@ -484,9 +514,9 @@ int amd_viommu_attach_parent(struct device *dev, struct protection_domain *pdom)
 	if (ret)
 		return ret;
 	mutex_lock(&dev_data->mutex);
+	amd_viommu_leave(dev_data, pdom);
 	if (dev_is_pci(dev))
 		amd_iommu_disable_guest_pasids(to_pci_dev(dev));
-	amd_viommu_leave(dev_data, pdom);
 	mutex_unlock(&dev_data->mutex);
 	return 0;
 }
@@ -644,6 +674,8 @@ static void amd_viommu_release(struct iommufd_viommu *core)
 	spin_lock_irqsave(&s2->lock, flags);
 	list_del(&viommu->node);
 	spin_unlock_irqrestore(&s2->lock, flags);
+	/* Devices had the DomainID of the nesting parent, and left without this */
+	amd_viommu_flush_domid(viommu, s2->id);
 	pdom_detach_iommu(viommu->iommu, s2);
 	amd_vcmd_batch_free(viommu->batch);
 }

@@ -222,6 +222,7 @@ to_amd_viommu_domain(struct iommu_domain *domain)
 }
 
 extern const struct iommufd_viommu_ops amd_viommu_ops;
+extern bool amd_viommu_flush_all;
 
 int amd_viommu_attach_dev(struct iommu_domain *domain, struct device *dev);
 
@@ -247,8 +248,17 @@ int amd_vcmd_check(u64 efr, const u32 *cmd, struct amd_vcmd *vcmd);
 void amd_vcmd_make_devtab(struct iommu_cmd *cmd, u16 devid);
 void amd_vcmd_make_pages(struct iommu_cmd *cmd, u16 domid,
 			 const struct amd_vcmd *vcmd);
-void amd_vcmd_make_domain(struct iommu_cmd *cmd, u16 domid);
+void amd_vcmd_make_domain(struct iommu_cmd *cmd, u16 domid, bool all);
 void amd_vcmd_make_iotlb(struct iommu_cmd *cmd, u16 devid, int qdep, u64 range);
+void amd_vcmd_make_iotlb_pasid(struct iommu_cmd *cmd, u16 devid, int qdep,
+			       u64 range, u32 pasid);
 bool amd_vevent_to_guest(const u32 *event, u32 *evt);
+
+/* Make a command that drops everything of a DomainID, of each PASID as well */
+static inline void amd_viommu_make_flush(struct iommu_cmd *cmd, u16 domid)
+{
+	amd_vcmd_make_domain(cmd, domid,
+			     amd_viommu_flush_all && check_feature(FEATURE_IA));
+}
 
 #endif /* _AMD_VIOMMU_H */
