@@ -76,6 +76,7 @@ struct intel_vinv_list {
  * @devs: Those for device TLBs that were not submitted
  * @run: Quad word 0 of a guest's descriptor that has one descriptor of the host
  * @run_host: Quad word 0 of that; 0 if there is no @run
+ * @max_am: The greatest order of a range that the unit takes
  * @guest: A chunk of the guest's descriptors
  *
  * Descriptors of the guest are counted from the start of the call.
@@ -91,6 +92,7 @@ struct intel_vinv_batch {
 	struct intel_vinv_list devs;
 	u64 run;
 	u64 run_host;
+	u8 max_am;
 	u64 guest[INTEL_VINV_CHUNK][4];
 };
 
@@ -423,28 +425,38 @@ static void intel_vinv_start_run(struct intel_vinv_batch *batch,
 	batch->run_host = last->qw0;
 }
 
-/* Takes @guest if it is one more of a run */
-static bool intel_vinv_follow(struct intel_viommu *viommu, const u64 *guest)
+/* Takes those of the @n descriptors at @guest that are more of a run; how many */
+static u32 intel_vinv_follow(struct intel_vinv_batch *batch,
+			     const u64 (*guest)[4], u32 n)
 {
-	struct intel_vinv_batch *batch = viommu->batch;
+	const u64 run = batch->run, run_host = batch->run_host;
 	struct intel_vinv_list *list = &batch->caches;
-	u8 am = guest[1] & 0x3f;
-	struct qi_desc *desc;
+	struct qi_desc *desc = &list->descs[list->n];
+	u32 *of = &list->of[list->n];
+	u32 taken = batch->taken, i;
+	u8 max_am = batch->max_am;
 
-	if (guest[0] != batch->run || !batch->run_host ||
-	    list->n == INTEL_VINV_DESCS)
-		return false;
-	if ((guest[1] & GENMASK_ULL(11, 7)) || guest[2] || guest[3] ||
-	    am > cap_max_amask_val(viommu->iommu->cap) || am >= INTEL_VINV_ALL)
-		return false;
+	if (!run_host)
+		return 0;
+	n = min(n, INTEL_VINV_DESCS - list->n);
+	for (i = 0; i < n; i++) {
+		u64 word1 = guest[i][1];
+		u8 am = word1 & 0x3f;
 
-	list->of[list->n] = batch->taken;
-	desc = &list->descs[list->n++];
-	desc->qw0 = batch->run_host;
-	desc->qw1 = guest[1] & ~(BIT_ULL(VTD_PAGE_SHIFT + am) - BIT_ULL(7));
-	desc->qw2 = 0;
-	desc->qw3 = 0;
-	return true;
+		if (((guest[i][0] ^ run) | (word1 & GENMASK_ULL(11, 7)) |
+		     guest[i][2] | guest[i][3]) || am > max_am)
+			break;
+		if (am)
+			word1 &= ~(BIT_ULL(VTD_PAGE_SHIFT + am) - BIT_ULL(7));
+		of[i] = taken++;
+		desc[i].qw0 = run_host;
+		desc[i].qw1 = word1;
+		desc[i].qw2 = 0;
+		desc[i].qw3 = 0;
+	}
+	list->n += i;
+	batch->taken = taken;
+	return i;
 }
 
 static int intel_vinv_take(struct intel_viommu *viommu, const u64 *guest)
@@ -476,30 +488,46 @@ static int intel_vinv_take(struct intel_viommu *viommu, const u64 *guest)
 	return ret;
 }
 
+/* intel_vinv_copy() for the lengths that the guest's queue can have */
+static u32 intel_vinv_copy_queue(struct intel_vinv_batch *batch,
+				 const u64 __user *from, size_t len, u32 n,
+				 int *err)
+{
+	u32 i = 0;
+
+	*err = -EFAULT;
+	if (!user_read_access_begin(from, n * len))
+		return 0;
+	for (; i < n; i++) {
+		u64 *desc = batch->guest[i];
+
+		unsafe_get_user(desc[0], from, fault);
+		unsafe_get_user(desc[1], from + 1, fault);
+		desc[2] = 0;
+		desc[3] = 0;
+		if (len != INTEL_VINV_SHORT) {
+			unsafe_get_user(desc[2], from + 2, fault);
+			unsafe_get_user(desc[3], from + 3, fault);
+		}
+		from += len / sizeof(*from);
+	}
+	*err = 0;
+fault:
+	user_read_access_end();
+	return i;
+}
+
 /* Returns how many of @n descriptors at @uptr there are; why not all in @err */
 static u32 intel_vinv_copy(struct intel_vinv_batch *batch,
 			   const void __user *uptr, size_t len, u32 n, int *err)
 {
 	const size_t size = sizeof(batch->guest[0]);
-	u64 *raw = batch->guest[0];
 	u32 i;
 
+	if (len == size || len == INTEL_VINV_SHORT)
+		return intel_vinv_copy_queue(batch, uptr, len, n, err);
+
 	*err = 0;
-	if (len == size && !copy_from_user(raw, uptr, n * size))
-		return n;
-	if (len == INTEL_VINV_SHORT && !copy_from_user(raw, uptr, n * len)) {
-		for (i = n; i--;) {
-			u64 *desc = batch->guest[i];
-
-			desc[1] = raw[2 * i + 1];
-			desc[0] = raw[2 * i];
-			desc[2] = 0;
-			desc[3] = 0;
-		}
-		return n;
-	}
-
-	/* The fault position is not exact to the byte */
 	for (i = 0; i < n; i++) {
 		*err = copy_struct_from_user(batch->guest[i], size,
 					     uptr + i * len, len);
@@ -527,8 +555,9 @@ static int intel_vinv_chunk(struct intel_viommu *viommu,
 	batch->run_host = 0;
 	batch->broken = false;
 	for (i = 0; i < n; i++, batch->taken++) {
-		if (intel_vinv_follow(viommu, batch->guest[i]))
-			continue;
+		i += intel_vinv_follow(batch, batch->guest + i, n - i);
+		if (i == n)
+			break;
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
 			break;
@@ -571,6 +600,8 @@ int intel_viommu_cache_invalidate(struct iommufd_viommu *core,
 	batch->done = 0;
 	batch->nr_caches = 0;
 	batch->nr_devs = 0;
+	batch->max_am = min_t(u8, cap_max_amask_val(viommu->iommu->cap),
+			      INTEL_VINV_ALL - 1);
 	for (;;) {
 		ret = intel_vinv_chunk(viommu, uptr, array->entry_len,
 				       num - batch->taken);

@@ -274,10 +274,8 @@ static int fake_config_read(struct pci_bus *bus, unsigned int devfn, int where,
 	return PCIBIOS_SUCCESSFUL;
 }
 
-static void fake_device(struct kunit *test)
+static void fake_device(struct kunit *test, struct fake *fake)
 {
-	struct fake *fake = test->priv;
-
 	fake->present = true;
 	fake->pci_ops.read = fake_config_read;
 	fake->bus.ops = &fake->pci_ops;
@@ -303,9 +301,8 @@ static void fake_device(struct kunit *test)
 					 &fake->vdev.core, GFP_KERNEL));
 }
 
-static void fake_queue(struct kunit *test)
+static void fake_queue(struct kunit *test, struct fake *fake)
 {
-	struct fake *fake = test->priv;
 	struct q_inval *qi = &fake->qi;
 
 	fake->regs = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
@@ -324,14 +321,26 @@ static void fake_queue(struct kunit *test)
 	spin_lock_init(&fake->iommu.lock);
 	raw_spin_lock_init(&fake->iommu.register_lock);
 	fake->iommu.qi = qi;
-	/* PSI, MAMV 18, NFR, FRO; DT, PASID, DIT, SMTS */
+	/* PSI, MAMV 18, NFR, FRO; QI, DT, PASID, DIT, SMTS */
 	fake->iommu.cap = BIT_ULL(39) | 18ULL << 48 |
 			  (FAULT_REGS - 1ULL) << 40 |
 			  (u64)FAULT_REG(0) / 16 << 24;
-	fake->iommu.ecap = BIT_ULL(2) | BIT_ULL(40) | BIT_ULL(41) | BIT_ULL(43);
+	fake->iommu.ecap = BIT_ULL(1) | BIT_ULL(2) | BIT_ULL(40) | BIT_ULL(41) | BIT_ULL(43);
 	fake->iommu.gcmd = DMA_GCMD_TE;
 	fake->iommu.device_rbtree = RB_ROOT;
 	spin_lock_init(&fake->iommu.device_rbtree_lock);
+}
+
+static void fake_start(struct kunit *test, struct fake *fake, unsigned int cpu)
+{
+	fake->refuse = NEVER;
+	fake->early = NEVER;
+	fake->thread = kthread_create(fake_unit, fake, "fake-vt-d");
+	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(fake->thread));
+	kthread_bind(fake->thread, cpu);
+	wake_up_process(fake->thread);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, fake_stop,
+							   fake->thread));
 }
 
 static int queue_test_init(struct kunit *test)
@@ -350,8 +359,6 @@ static int queue_test_init(struct kunit *test)
 	fake = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, fake);
 	test->priv = fake;
-	fake->refuse = NEVER;
-	fake->early = NEVER;
 	viommu = &fake->viommu;
 	viommu->iommu = &fake->iommu;
 	viommu->batch = intel_vinv_batch_alloc();
@@ -360,15 +367,9 @@ static int queue_test_init(struct kunit *test)
 	mutex_init(&viommu->lock);
 	hash_init(viommu->nested);
 	xa_init_flags(&viommu->core.vdevs, XA_FLAGS_LOCK_IRQ);
-	fake_queue(test);
-	fake_device(test);
-
-	fake->thread = kthread_create(fake_unit, fake, "fake-vt-d");
-	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(fake->thread));
-	kthread_bind(fake->thread, other);
-	wake_up_process(fake->thread);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, fake_stop,
-							   fake->thread));
+	fake_queue(test, fake);
+	fake_device(test, fake);
+	fake_start(test, fake, other);
 
 	/* One domain ID of the guest, and one that it uses alone */
 	fake_domain(fake, 0, VDID, INTEL_VPE_NESTED);
@@ -977,17 +978,6 @@ static void queue_test_two_ids(struct kunit *test)
 
 static const struct iommu_domain_ops no_ops;
 
-static void fake_first_stage(struct dmar_domain *domain, struct dmar_domain *s2,
-			     u64 root)
-{
-	const struct iommu_hwpt_vtd_s1 s1 = {
-		.addr_width = ADDR_WIDTH_4LEVEL,
-		.pgtbl_addr = root,
-	};
-
-	intel_nested_domain_init(domain, s2, &s1, &no_ops);
-}
-
 static bool has_tag(struct dmar_domain *domain, u16 did)
 {
 	struct cache_tag *tag;
@@ -998,6 +988,62 @@ static bool has_tag(struct dmar_domain *domain, u16 did)
 	return false;
 }
 
+/* The device gets a PASID table, the unit domain IDs from 2 on */
+static void fake_pasids(struct kunit *test, struct fake *fake)
+{
+	struct pasid_table *table;
+
+	table = kunit_kzalloc(test, sizeof(*table), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, table);
+	table->table = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
+	fake->iommu.domain_ids = kunit_kzalloc(test, sizeof(long), GFP_KERNEL);
+	KUNIT_ASSERT_TRUE(test, table->table && fake->iommu.domain_ids);
+	table->max_pasid = 64;
+	fake->info.pasid_table = table;
+	fake->iommu.domain_ids[0] = 3;
+}
+
+static void fake_pasids_exit(struct fake *fake)
+{
+	iommu_free_page(get_pasid_table_from_pde(fake->info.pasid_table->table));
+}
+
+static struct dmar_domain *fake_second_stage(struct kunit *test)
+{
+	struct dmar_domain *s2 = kunit_kzalloc(test, sizeof(*s2), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, s2);
+	s2->pgd = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, s2->pgd);
+	s2->agaw = 2;
+	INIT_LIST_HEAD(&s2->s1_domains);
+	INIT_LIST_HEAD(&s2->cache_tags);
+	spin_lock_init(&s2->s1_lock);
+	spin_lock_init(&s2->cache_lock);
+	return s2;
+}
+
+static struct dmar_domain *fake_first_stage(struct kunit *test,
+					    struct dmar_domain *s2, u64 root)
+{
+	const struct iommu_hwpt_vtd_s1 s1 = {
+		.addr_width = ADDR_WIDTH_4LEVEL,
+		.pgtbl_addr = root,
+	};
+	struct dmar_domain *domain;
+
+	domain = kunit_kzalloc(test, sizeof(*domain), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, domain);
+	intel_nested_domain_init(domain, s2, &s1, &no_ops);
+	return domain;
+}
+
+static void fake_detach(struct fake *fake, struct dmar_domain *domain, u32 pasid)
+{
+	intel_pasid_tear_down_entry(&fake->iommu, &fake->pdev.dev, pasid, false);
+	domain_remove_pasid(domain, &fake->pdev.dev, pasid);
+}
+
 /* It has the tags for both from before the first write until after the last flush */
 static void queue_test_replace(struct kunit *test)
 {
@@ -1005,29 +1051,12 @@ static void queue_test_replace(struct kunit *test)
 	struct fake *fake = test->priv;
 	struct device *dev = &fake->pdev.dev;
 	struct dmar_domain *s2, *first, *second;
-	struct pasid_table *table;
-	struct pasid_entry *pte;
 	unsigned int i, n = 0;
 
-	table = kunit_kzalloc(test, sizeof(*table), GFP_KERNEL);
-	s2 = kunit_kzalloc(test, sizeof(*s2), GFP_KERNEL);
-	first = kunit_kzalloc(test, sizeof(*first), GFP_KERNEL);
-	second = kunit_kzalloc(test, sizeof(*second), GFP_KERNEL);
-	KUNIT_ASSERT_TRUE(test, table && s2 && first && second);
-	table->table = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
-	s2->pgd = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
-	fake->iommu.domain_ids = kunit_kzalloc(test, sizeof(long), GFP_KERNEL);
-	KUNIT_ASSERT_TRUE(test, table->table && s2->pgd && fake->iommu.domain_ids);
-	table->max_pasid = 64;
-	fake->info.pasid_table = table;
-	fake->iommu.domain_ids[0] = 3;
-	s2->agaw = 2;
-	INIT_LIST_HEAD(&s2->s1_domains);
-	INIT_LIST_HEAD(&s2->cache_tags);
-	spin_lock_init(&s2->s1_lock);
-	spin_lock_init(&s2->cache_lock);
-	fake_first_stage(first, s2, 0x1000);
-	fake_first_stage(second, s2, 0x2000);
+	fake_pasids(test, fake);
+	s2 = fake_second_stage(test);
+	first = fake_first_stage(test, s2, 0x1000);
+	second = fake_first_stage(test, s2, 0x2000);
 
 	KUNIT_ASSERT_EQ(test, 0, domain_set_pasid(first, dev, pasid, NULL));
 	KUNIT_ASSERT_EQ(test, domain_id_iommu(first, &fake->iommu), 2);
@@ -1047,15 +1076,88 @@ static void queue_test_replace(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, has_tag(second, 2));
 	KUNIT_EXPECT_TRUE(test, has_tag(second, 3));
 
-	intel_pasid_tear_down_entry(&fake->iommu, dev, pasid, false);
-	domain_remove_pasid(second, dev, pasid);
+	fake_detach(fake, second, pasid);
 	KUNIT_EXPECT_EQ(test, fake->iommu.domain_ids[0], 3);
 	KUNIT_EXPECT_TRUE(test, list_empty(&s2->cache_tags));
 	intel_nested_domain_exit(first);
 	intel_nested_domain_exit(second);
 	kfree(s2->qi_batch);
-	pte = get_pasid_table_from_pde(table->table);
-	iommu_free_page(pte);
+	fake_pasids_exit(fake);
+}
+
+/* How many descriptors like this, all its bits or those below, a unit has taken */
+static unsigned int taken(struct fake *fake, u64 word0, u64 mask)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < fake->taken; i++)
+		n += (fake->host[i][0] & mask) == word0;
+	return n;
+}
+
+/*
+ * A second stage under first stages behind two units: a change of it reaches both,
+ * and what a guest sends for one unit only that one
+ */
+static void queue_test_two_units(struct kunit *test)
+{
+	const u64 by_did = GENMASK_ULL(31, 16) | GENMASK_ULL(3, 0);
+	struct fake *units[2] = { test->priv }, *fake = test->priv;
+	struct dmar_domain *s2, *nested[2];
+	const u32 pasid = 5;
+	unsigned int i, cpu;
+
+	units[1] = kunit_kzalloc(test, sizeof(*fake), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, units[1]);
+	units[1]->iommu.seq_id = 1;
+	xa_init_flags(&units[1]->viommu.core.vdevs, XA_FLAGS_LOCK_IRQ);
+	fake_queue(test, units[1]);
+	fake_device(test, units[1]);
+	cpu = cpumask_next(task_cpu(fake->thread), cpu_online_mask);
+	fake_start(test, units[1], cpu < nr_cpu_ids ? cpu : task_cpu(fake->thread));
+
+	s2 = fake_second_stage(test);
+	for (i = 0; i < 2; i++) {
+		fake_pasids(test, units[i]);
+		nested[i] = fake_first_stage(test, s2, 0x1000);
+		/* The IDs of the units are not the same */
+		units[i]->iommu.domain_ids[0] |= i << 2;
+		KUNIT_ASSERT_EQ(test, 0, domain_set_pasid(nested[i],
+							  &units[i]->pdev.dev,
+							  pasid, NULL));
+		KUNIT_ASSERT_EQ(test, domain_id_iommu(nested[i], &units[i]->iommu),
+				2 + i);
+		units[i]->taken = 0;
+	}
+
+	cache_tag_flush_range(s2, ADDR, ADDR + SZ_4K - 1, 0);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test, taken(units[i], 2 | (2 + i) << 16, by_did), 1);
+		KUNIT_EXPECT_EQ(test, taken(units[i], 2, 0xf), 1);
+		units[i]->taken = 0;
+	}
+	/* Its device TLBs, too: what is nested in it can be anywhere */
+	cache_tag_flush_all(s2);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test, taken(units[i], 2 | (2 + i) << 16, by_did), 1);
+		KUNIT_EXPECT_LT(test, 0, taken(units[i], 3, 0xf) +
+					 taken(units[i], 8, 0xf));
+		units[i]->taken = 0;
+	}
+
+	send(fake, IOTLB_DID(VDID), 0);
+	invalidate(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, fake->taken, 2);
+	KUNIT_EXPECT_EQ(test, units[1]->taken, 0);
+
+	for (i = 0; i < 2; i++) {
+		fake_detach(units[i], nested[i], pasid);
+		intel_nested_domain_exit(nested[i]);
+		fake_pasids_exit(units[i]);
+	}
+	KUNIT_EXPECT_TRUE(test, list_empty(&s2->cache_tags));
+	kfree(s2->qi_batch);
+	xa_destroy(&units[1]->viommu.core.vdevs);
 }
 
 static void fake_fault_timer(struct timer_list *timer)
@@ -1149,6 +1251,7 @@ static struct kunit_case queue_test_cases[] = {
 	KUNIT_CASE(queue_test_early),
 	KUNIT_CASE(queue_test_two_ids),
 	KUNIT_CASE(queue_test_replace),
+	KUNIT_CASE(queue_test_two_units),
 	KUNIT_CASE_SLOW(queue_test_faults),
 	{},
 };

@@ -338,7 +338,7 @@ static int next_record(int fd, struct record *record)
 static int faults_at(struct _test_data_vtd *self, unsigned int pasid,
 		     uint64_t iova)
 {
-	usleep(50000);
+	usleep(150000);
 	return lands_at(&self->dev, &self->vm, pasid, 0, iova);
 }
 

@@ -285,7 +285,7 @@ TEST_F(two, events)
 		struct pollfd in = { .fd = fd[i & 1], .events = POLLIN };
 
 		/* The unit raises no interrupt until the handler of the last one ends */
-		usleep(50000);
+		usleep(150000);
 		EXPECT_EQ(BLOCKED, lands_at(&side->dev, &side->vm, NO_PASID, 0,
 					    NOT_MAPPED + i * PAGE_SIZE));
 		ASSERT_EQ(1, poll(&in, 1, 20000));
