@@ -14,12 +14,14 @@
 #include <glob.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "kselftest_harness.h"
 #include "edu-test-lib.h"
@@ -1260,6 +1262,47 @@ TEST_F(amd, closes)
 					   &vm->vdevice));
 	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
 	EXPECT_EQ(PAGE_A, lands(m, NO_PASID, 0));
+}
+
+/* A process dies while its device writes through both stages */
+TEST_F(amd, dies)
+{
+	struct machine n;
+	int ready[2], status;
+	pid_t child;
+	char c = 0;
+
+	ASSERT_EQ(0, pipe(ready));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		if (machine_build(&n, WITH_ATS, 0))
+			_exit(1);
+		set64(&n.dev, PEDU_CH(1) + PEDU_CH_ADDR, WHERE);
+		set32(&n.dev, PEDU_CH(1) + PEDU_CH_LENGTH, 8);
+		set32(&n.dev, PEDU_CH(1) + PEDU_CH_PASID, 0);
+		set32(&n.dev, PEDU_CH(1) + PEDU_CH_MODE, PEDU_MODE_ATS);
+		set32(&n.dev, PEDU_CH(1) + PEDU_CH_DELAY, 20);
+		set32(&n.dev, PEDU_CH(1) + PEDU_CH_CMD, PEDU_CMD_START | PEDU_CMD_TO_MEMORY |
+							PEDU_CMD_REPEAT | PEDU_CMD_ENDURE);
+		if (write(ready[1], &c, 1) != 1)
+			_exit(1);
+		pause();
+		_exit(1);
+	}
+	ASSERT_EQ(1, read(ready[0], &c, 1));
+	usleep(100000);
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	close(ready[0]);
+	close(ready[1]);
+
+	ASSERT_EQ(0, machine_build(&n, WITH_ATS, 0));
+	EXPECT_EQ(0, tlb_entries(&n.dev));
+	EXPECT_EQ(PAGE_A, lands(&n, NO_PASID, PEDU_MODE_ATS));
+	EXPECT_EQ(PAGE_A, lands(&self->m, NO_PASID, 0));
+	ASSERT_EQ(0, machine_destroy(&n));
 }
 
 static int write_file(const char *path, const char *text)
