@@ -101,7 +101,8 @@ int amd_vdte_check(u64 efr, const u64 *dte, struct amd_vdte *vdte)
 /**
  * amd_vdte_make() - Make a DTE of the host
  * @vdte: The guest's entry
- * @host: The host's part. Without effect on one that blocks, except for ATS.
+ * @host: The host's part. Without effect on one that blocks: IR and IW do not
+ *	  apply to requests that a device has translated before, but I does.
  * @cur: The entry that is in the device table, which has the fields for
  *	 interrupts and those from the firmware
  * @new: Result
@@ -114,11 +115,11 @@ void amd_vdte_make(const struct amd_vdte *vdte, const struct amd_vdte_host *host
 	new->data[1] = cur->data[1] & DTE_FLAG_MASK & ~DTE_FLAG_IOTLB;
 	new->data[2] = cur->data[2] & ~DTE_GPT_LEVEL_MASK;
 	new->data[3] = cur->data[3];
-	if (host->ats)
-		new->data[1] |= DTE_FLAG_IOTLB;
 	if (vdte->kind == AMD_VDTE_BLOCKED)
 		return;
 
+	if (host->ats)
+		new->data[1] |= DTE_FLAG_IOTLB;
 	new->data[0] |= host->s2 | vdte->q0;
 	new->data[1] |= host->domid | vdte->q1;
 	new->data[2] |= vdte->q2;

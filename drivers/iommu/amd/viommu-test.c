@@ -64,12 +64,12 @@ static void expect_dte(struct kunit *test, u64 efr, const u64 *dte,
 	for (i = 0; i < ARRAY_SIZE(hosts); i++) {
 		amd_vdte_make(&vdte, &hosts[i], &cur_dte, &new);
 		q0 = V | TV;
-		q1 = KEEP1 | (hosts[i].ats ? I : 0);
+		q1 = KEEP1;
 		q2 = KEEP2;
 		if (want != BLOCKED) {
 			q0 |= S2 | (hosts[i].dirty ? HAD : 0);
 			q0 |= dte[0] & V ? dte[0] & (IR | IW) : IR | IW;
-			q1 |= HDOMID;
+			q1 |= HDOMID | (hosts[i].ats ? I : 0);
 		}
 		if (want == NESTED) {
 			q0 |= GV | (dte[0] & (GIOV | GLX(3ULL) | 7ULL << 58));

@@ -1043,6 +1043,28 @@ TEST_F(ats, second_stage)
 	map_to(m->leaf, PAGE_A);
 }
 
+/* A device that breaks the rules of ATS does not fill the host's log */
+TEST_F(ats, log_limit)
+{
+	struct machine *m = &self->m;
+	const int kmsg = kmsg_open();
+	unsigned int i, messages;
+
+	ASSERT_LE(0, kmsg);
+	/* What it has translated before does not pass either */
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->blocked));
+	set_model(AMDM_RESET, 1);
+	for (i = 0; i < 100; i++)
+		EXPECT_EQ(PEDU_ERR_BLOCKED,
+			  write_at(&m->dev, NO_PASID, PEDU_MODE_RAW, WHERE, 1, 4));
+	usleep(500000);
+	EXPECT_LE(100, count(AMDM_EVENTS));
+	messages = kmsg_count(kmsg, "INVALID_DEVICE_REQUEST");
+	EXPECT_LT(0, messages);
+	EXPECT_GE(30, messages);
+	close(kmsg);
+}
+
 /* A DomainID of the guest with several HWPTs, and one that comes again for another table */
 TEST_F(amd, domain_ids)
 {
