@@ -9,8 +9,9 @@
  *
  * Owns:	nothing.
  * Locks:	amd_vevents_lock guards the list of virtual devices; while it is
- *		held they stay, and with them their devices. The lock of the
- *		nesting parent for the guest's DomainID.
+ *		held they stay, and with them their devices. Nested in it,
+ *		iommu_dev_data::mutex for what a device is attached to, or the
+ *		lock of the nesting parent for the guest's DomainID.
  */
 #include <linux/pci.h>
 #include <uapi/linux/iommufd.h>
@@ -71,23 +72,25 @@ static bool amd_vevent_domid(struct amd_vdevice *vdev, u16 host, u16 *guest)
 	bool found = false;
 	unsigned long flags;
 
-	spin_lock_irqsave(&s2->lock, flags);
-	nested = READ_ONCE(vdev->dev_data->nested);
 	if (!host) {
-		/* That of an entry that blocks */
+		/* That of an entry that blocks, which may be on another vIOMMU */
+		mutex_lock(&vdev->dev_data->mutex);
+		nested = vdev->dev_data->nested;
 		found = nested && nested->viommu == viommu &&
 			nested->vdte.kind == AMD_VDTE_BLOCKED;
 		if (found)
 			*guest = nested->vdte.domid;
-		goto out;
+		mutex_unlock(&vdev->dev_data->mutex);
+		return found;
 	}
+
+	spin_lock_irqsave(&s2->lock, flags);
 	hash_for_each(viommu->domids, bucket, domid, node) {
 		if (domid->host == host) {
 			*guest = domid->guest;
 			found = true;
 		}
 	}
-out:
 	spin_unlock_irqrestore(&s2->lock, flags);
 	return found;
 }
