@@ -1187,10 +1187,18 @@ static void queue_test_faults(struct kunit *test)
 	timer_shutdown_sync(&fake->iommu.fault_timer);
 	KUNIT_EXPECT_TRUE(test, fake->again);
 
-	/* All that there are, if there are no more */
+	/* One that is not where the index says */
+	timer_setup(&fake->iommu.fault_timer, fake_fault_timer, 0);
+	WRITE_ONCE(*fake_reg(fake, FAULT_REG(3) + 12), DMA_FRCD_F | 0x71);
+	WRITE_ONCE(*fake_reg(fake, DMAR_FSTS_REG), DMA_FSTS_PPF);
+	dmar_fault(0, &fake->iommu);
+	timer_shutdown_sync(&fake->iommu.fault_timer);
+	KUNIT_EXPECT_EQ(test, *fake_reg(fake, FAULT_REG(3) + 12), DMA_FRCD_F);
+
+	/* There are none */
 	timer_setup(&fake->iommu.fault_timer, fake_fault_timer, 0);
 	fake->again = false;
-	WRITE_ONCE(*fake_reg(fake, DMAR_FSTS_REG), DMA_FSTS_PPF);
+	WRITE_ONCE(*fake_reg(fake, DMAR_FSTS_REG), 0);
 	dmar_fault(0, &fake->iommu);
 	msleep(50);
 	timer_shutdown_sync(&fake->iommu.fault_timer);
