@@ -68,6 +68,8 @@ struct iommufd_viommu_driver {
  *          The vIOMMU keeps it alive.
  * @vm: The file that user space has passed as the VM, or NULL. Only for types
  *      with &iommufd_viommu_ops.takes_vm. The vIOMMU holds a reference on it.
+ * @shares_vmid: The hardware tags the guest's translations with the VMID that
+ *               @vm has on the CPUs. &iommufd_viommu_ops.init sets it.
  * @mmap_offset: Offset in bytes at which user space maps the registers below by
  *               mmap() on the iommufd
  * @mmio_base: Physical address of registers for the VM, on a page boundary.
@@ -76,7 +78,7 @@ struct iommufd_viommu_driver {
  * @mmio_length: Their length in bytes, a number of pages below 4 GiB; 0 for
  *               none
  *
- * All members but the last two are set before &iommufd_viommu_ops.init and do
+ * All members but the last two and @shares_vmid are set before &iommufd_viommu_ops.init and do
  * not change.
  */
 struct iommufd_viommu {
@@ -84,6 +86,7 @@ struct iommufd_viommu {
 	struct iommu_device *iommu_dev;
 	struct iommu_domain *parent;
 	struct file *vm;
+	bool shares_vmid;
 	u64 mmap_offset;
 	phys_addr_t mmio_base;
 	size_t mmio_length;
@@ -178,6 +181,9 @@ struct iommufd_veventq_type {
  * @takes_vm: The type uses the VM, which user space may pass to
  *            IOMMU_VIOMMU_ALLOC; for other types the core refuses it with
  *            -EOPNOTSUPP
+ * @is_vm: Returns whether a file is a VM that the type can use, for a type that
+ *         takes others than KVM's. NULL means VMs of KVM. The core refuses other
+ *         files with -EINVAL.
  * @hw_queue_types: The types of hardware queue that a VM can have, or NULL
  * @veventq_types: The types of event that a VM can get, or NULL
  * @supported: Checks whether @dev, its IOMMU and the firmware support this
@@ -242,6 +248,7 @@ struct iommufd_viommu_ops {
 	size_t data_len;
 	bool data_optional;
 	bool takes_vm;
+	bool (*is_vm)(struct file *file);
 	const struct iommufd_hw_queue_type *hw_queue_types;
 	const struct iommufd_veventq_type *veventq_types;
 

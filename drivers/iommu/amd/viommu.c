@@ -687,6 +687,7 @@ static const struct iommufd_veventq_type amd_viommu_veventq_types[] = {
 
 const struct iommufd_viommu_ops amd_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_AMD,
+	.takes_vm = true,
 	.viommu_size = IOMMUFD_EMBED_SIZE(struct amd_viommu, core),
 	.vdevice_size = IOMMUFD_EMBED_SIZE(struct amd_vdevice, core),
 	.veventq_types = amd_viommu_veventq_types,

@@ -292,6 +292,7 @@ static const struct iommufd_veventq_type intel_viommu_veventq_types[] = {
 
 const struct iommufd_viommu_ops intel_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_INTEL_VTD,
+	.takes_vm = true,
 	.viommu_size = IOMMUFD_EMBED_SIZE(struct intel_viommu, core),
 	.vdevice_size = IOMMUFD_EMBED_SIZE(struct intel_vdevice, core),
 	.veventq_types = intel_viommu_veventq_types,

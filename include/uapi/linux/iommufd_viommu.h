@@ -33,9 +33,13 @@ enum iommu_viommu_type {
 
 /**
  * enum iommu_viommu_alloc_flags - Flags of IOMMU_VIOMMU_ALLOC
+ * @IOMMU_VIOMMU_ALLOC_SHARED_VMID: Only on return, with the next flag: the IOMMU
+ *                                  tags the guest's translations with the VMID
+ *                                  that the VM has on the CPUs
  * @IOMMU_VIOMMU_ALLOC_KVM_FD: kvm_fd names the VM
  */
 enum iommu_viommu_alloc_flags {
+	IOMMU_VIOMMU_ALLOC_SHARED_VMID = 1U << 30,
 	IOMMU_VIOMMU_ALLOC_KVM_FD = 1U << 31,
 };
 
@@ -43,7 +47,7 @@ enum iommu_viommu_alloc_flags {
  * struct iommu_viommu_alloc - ioctl(IOMMU_VIOMMU_ALLOC)
  * @size: sizeof(struct iommu_viommu_alloc); 24, up to and with @out_viommu_id,
  *        is enough for a type without data
- * @flags: Combination of enum iommu_viommu_alloc_flags
+ * @flags: Combination of enum iommu_viommu_alloc_flags; also output
  * @type: Type of the virtual IOMMU, one of enum iommu_viommu_type
  * @dev_id: A device behind the physical IOMMU
  * @hwpt_id: The nesting parent: a paging HWPT allocated with
@@ -53,7 +57,7 @@ enum iommu_viommu_alloc_flags {
  * @__reserved: Must be 0
  * @data_uptr: User pointer to the type specific data
  * @kvm_fd: File descriptor of the VM, with IOMMU_VIOMMU_ALLOC_KVM_FD. The
- *          virtual IOMMU holds the file.
+ *          virtual IOMMU holds the file, so the VM stays until it is destroyed.
  * @__reserved2: Must be 0
  *
  * Allocate a virtual IOMMU object: the part of one physical IOMMU that one VM
@@ -68,14 +72,18 @@ enum iommu_viommu_alloc_flags {
  * Errors in addition to the general ones:
  *
  * - EOPNOTSUPP: an unknown flag or type; type specific data for a type that
- *   takes none; a VM for a type that has no use for one; or the IOMMU, the
+ *   takes none; a VM for a type that has no use for one, or from a kernel
+ *   without KVM; or the IOMMU, the
  *   device or the firmware does not allow nested translation. Another nesting
  *   parent does not help.
  * - EINVAL: @hwpt_id is not a nesting parent, or this physical IOMMU cannot use
  *   it (page table format, address size, coherence). A parent that is allocated
- *   for @dev_id works. Also missing or short data for a type that takes data.
+ *   for @dev_id works. Also missing or short data for a type that takes data,
+ *   or @kvm_fd is not a VM.
  * - EBADF: @kvm_fd is not an open file.
- * - ENOSPC: the physical IOMMU has no free identity.
+ * - ENOSPC: the physical IOMMU has no free identity, or the number that the VM
+ *   has on the CPUs is taken there, does not fit, or cannot be kept.
+ * - EBUSY: the VM has another virtual IOMMU with its VMID on this physical IOMMU.
  * - EBUSY on IOMMU_DESTROY: the object has children (nested HWPTs, virtual
  *   devices, event queues or hardware queues), or its registers are mapped.
  *
@@ -123,7 +131,8 @@ struct iommu_viommu_alloc {
  * - EEXIST: the device has a virtual device already, or @virt_id is taken on
  *   this virtual IOMMU.
  * - EINVAL: the device is behind another physical IOMMU, or @virt_id is wider
- *   than the IDs of this kind of IOMMU.
+ *   than the IDs of this kind of IOMMU, or VFIO knows the device as one of
+ *   another VM than @viommu_id.
  * - EOPNOTSUPP: the IOMMU knows the device by several IDs.
  */
 struct iommu_vdevice_alloc {

@@ -589,16 +589,12 @@ static int vm_s1(struct vm *vm, struct edu *edu)
 	return s1_hwpt_alloc(&vm->s1, vm, edu, &vm->s1_hwpt);
 }
 
-static int build(struct vm *vm, struct edu *edu, int nth_edu,
-		 enum vm_stage upto, unsigned int with)
+static int build_more(struct vm *vm, struct edu *edu, int nth_edu,
+		      enum vm_stage stage, enum vm_stage upto, unsigned int with)
 {
-	enum vm_stage stage;
 	int rc = 0;
 
-	memset(vm, 0, sizeof(*vm));
-	memset(edu, 0, sizeof(*edu));
-	edu->fd = vm->fd = vm->memfd = -1;
-	for (stage = 0; stage <= upto && !rc; stage++) {
+	for (; stage <= upto && !rc; stage++) {
 		switch (stage) {
 		case VM_MEMORY:
 			rc = vm_memory(vm, with);
@@ -638,6 +634,21 @@ static int build(struct vm *vm, struct edu *edu, int nth_edu,
 				stage, strerror(-rc));
 	}
 	return rc;
+}
+
+static int build(struct vm *vm, struct edu *edu, int nth_edu,
+		 enum vm_stage upto, unsigned int with)
+{
+	memset(vm, 0, sizeof(*vm));
+	memset(edu, 0, sizeof(*edu));
+	edu->fd = vm->fd = vm->memfd = -1;
+	return build_more(vm, edu, nth_edu, 0, upto, with);
+}
+
+int vm_build_more(struct vm *vm, struct edu *edu, enum vm_stage stage,
+		  enum vm_stage upto)
+{
+	return build_more(vm, edu, 0, stage, upto, 0);
 }
 
 int vm_build(struct vm *vm, struct edu *edu, int nth_edu, enum vm_stage upto)

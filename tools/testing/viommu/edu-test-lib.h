@@ -143,6 +143,9 @@ enum vm_stage {
 #define VSID			0x4242
 
 int vm_build(struct vm *vm, struct edu *edu, int nth_edu, enum vm_stage upto);
+/* From another stage on: the caller has done what comes before */
+int vm_build_more(struct vm *vm, struct edu *edu, enum vm_stage stage,
+		  enum vm_stage upto);
 /* The same with a vIOMMU of the type of Tegra241 CMDQ-V */
 int vm_build_vintf(struct vm *vm, struct edu *edu, int nth_edu,
 		   enum vm_stage upto);

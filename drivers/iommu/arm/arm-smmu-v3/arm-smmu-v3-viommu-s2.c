@@ -38,29 +38,6 @@ static void arm_smmu_s2_use_tlbi(struct arm_smmu_s2_use *use, u8 opcode)
 }
 
 /**
- * arm_smmu_vmid_alloc() - Allocate one of an SMMU's own VMIDs
- * @smmu: The SMMU
- *
- * Return: the VMID, -ENOSPC if the SMMU has no free one, or -ENOMEM.
- */
-int arm_smmu_vmid_alloc(struct arm_smmu_device *smmu)
-{
-	/* VMID 0 is for STEs without a stage 2 */
-	return ida_alloc_range(&smmu->vmid_map, 1, (1 << smmu->vmid_bits) - 1,
-			       GFP_KERNEL);
-}
-
-/**
- * arm_smmu_vmid_free() - Free a VMID
- * @smmu: The SMMU
- * @vmid: The VMID, which no use has any more
- */
-void arm_smmu_vmid_free(struct arm_smmu_device *smmu, u16 vmid)
-{
-	ida_free(&smmu->vmid_map, vmid);
-}
-
-/**
  * arm_smmu_s2_use_add() - Add a use of a stage 2 on an SMMU under a VMID
  * @s2: The stage 2, a nesting parent that fits @smmu
  * @use: The use

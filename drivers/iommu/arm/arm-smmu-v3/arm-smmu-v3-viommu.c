@@ -278,9 +278,13 @@ int arm_smmu_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	    !arm_smmu_master_canwbs(master))
 		return -EINVAL;
 
-	ret = arm_smmu_vmid_alloc(master->smmu);
+	if (core->vm)
+		ret = arm_smmu_vm_vmid_get(master->smmu, core->vm, &viommu->pin);
+	else
+		ret = arm_smmu_vmid_alloc(master->smmu);
 	if (ret < 0)
 		return ret;
+	core->shares_vmid = core->vm;
 	arm_smmu_s2_use_add(s2_parent, &viommu->use, master->smmu, ret, true);
 
 	viommu->s2_parent = s2_parent;
@@ -294,7 +298,11 @@ void arm_smmu_viommu_release(struct iommufd_viommu *core)
 	struct arm_smmu_viommu *viommu = to_smmu_viommu(core);
 
 	arm_smmu_s2_use_del(viommu->s2_parent, &viommu->use);
-	arm_smmu_vmid_free(viommu->use.smmu, viommu->use.vmid);
+	if (core->vm)
+		arm_smmu_vm_vmid_put(viommu->use.smmu, viommu->use.vmid,
+				     viommu->pin);
+	else
+		arm_smmu_vmid_free(viommu->use.smmu, viommu->use.vmid);
 }
 
 int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core_vdev)
@@ -336,6 +344,7 @@ const struct iommufd_viommu_ops arm_smmu_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
 	.viommu_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_viommu, core),
 	.vdevice_size = IOMMUFD_EMBED_SIZE(struct arm_smmu_vdevice, core_vdev),
+	.takes_vm = true,
 	.veventq_types = arm_smmu_veventq_types,
 	.supported = arm_smmu_viommu_supported,
 	.offered = arm_smmu_viommu_offered,

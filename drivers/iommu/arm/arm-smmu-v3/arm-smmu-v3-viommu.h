@@ -9,6 +9,8 @@
 
 #include "arm-smmu-v3.h"
 
+struct kvm_vmid_pin;
+
 /* The longest range that is sent address by address: one list of commands */
 #define ARM_SMMU_VCMD_REPEAT_MAX	(CMDQ_BATCH_ENTRIES - 1)
 
@@ -79,6 +81,7 @@ struct arm_smmu_s2_use {
  * @core: The core's part, must be first
  * @s2_parent: The stage 2 of the VM, kept alive by @core
  * @use: The SMMU, and the VMID of this vIOMMU
+ * @pin: What KVM keeps the VMID by, if it is that of the VM in @core
  * @caps: Commands that the SMMU supports
  * @atc_rwsem: Taken to read from the lookup of a device until a CMD_ATC_INV to
  *	       it is complete; a virtual device that goes waits for these. Under
@@ -88,6 +91,7 @@ struct arm_smmu_viommu {
 	struct iommufd_viommu core;
 	struct arm_smmu_domain *s2_parent;
 	struct arm_smmu_s2_use use;
+	struct kvm_vmid_pin *pin;
 	struct arm_smmu_vcmd_caps caps;
 	struct rw_semaphore atc_rwsem;
 };
@@ -145,8 +149,11 @@ int arm_smmu_viommu_cache_invalidate(struct iommufd_viommu *core,
 int arm_smmu_viommu_vdevice_init(struct iommufd_vdevice *core_vdev);
 void arm_smmu_viommu_vdevice_release(struct iommufd_vdevice *core_vdev);
 
-int arm_smmu_vmid_alloc(struct arm_smmu_device *smmu);
 void arm_smmu_vmid_free(struct arm_smmu_device *smmu, u16 vmid);
+int arm_smmu_vm_vmid_get(struct arm_smmu_device *smmu, struct file *vm,
+			 struct kvm_vmid_pin **pin);
+void arm_smmu_vm_vmid_put(struct arm_smmu_device *smmu, u16 vmid,
+			  struct kvm_vmid_pin *pin);
 void arm_smmu_s2_use_add(struct arm_smmu_domain *s2,
 			 struct arm_smmu_s2_use *use,
 			 struct arm_smmu_device *smmu, u16 vmid, bool nested);

@@ -570,6 +570,7 @@ const struct iommufd_viommu_ops tegra241_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
 	.viommu_size = IOMMUFD_EMBED_SIZE(struct tegra241_viommu, smmu.core),
 	.vdevice_size = IOMMUFD_EMBED_SIZE(struct tegra241_vdevice, smmu.core_vdev),
+	.takes_vm = true,
 	.data_len = sizeof(struct iommu_viommu_tegra241_cmdqv),
 	.hw_queue_types = tegra241_hw_queue_types,
 	.veventq_types = tegra241_veventq_types,

@@ -22,6 +22,7 @@
  * failures must not run at the same time.
  */
 #include <linux/atomic.h>
+#include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/spinlock.h>
 #include <linux/uaccess.h>
@@ -379,6 +380,12 @@ static const struct iommufd_hw_queue_type mock_hw_queue_types[] = {
 	{ }
 };
 
+/* A pipe, whose other end sees whether the file is held */
+static bool mock_is_vm(struct file *file)
+{
+	return S_ISFIFO(file_inode(file)->i_mode);
+}
+
 static const struct iommufd_viommu_ops mock_viommu_ops = {
 	.type = IOMMU_VIOMMU_TYPE_SELFTEST,
 	.viommu_size = IOMMUFD_EMBED_SIZE(struct mock_viommu, core),
@@ -386,6 +393,7 @@ static const struct iommufd_viommu_ops mock_viommu_ops = {
 	.data_len = offsetofend(struct iommu_viommu_selftest, out_data),
 	.data_optional = true,
 	.takes_vm = true,
+	.is_vm = mock_is_vm,
 	.hw_queue_types = mock_hw_queue_types,
 	.veventq_types = mock_veventq_types,
 	.supported = mock_viommu_supported,

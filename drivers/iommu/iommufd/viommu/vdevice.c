@@ -26,7 +26,9 @@
  * does not wait forever. So the virtual device is unlinked first, and no other
  * one can be linked after that.
  */
+#include <linux/fs.h>
 #include <linux/iommu.h>
+#include <linux/iommufd.h>
 #include <trace/events/iommufd_viommu.h>
 
 #include "private.h"
@@ -81,6 +83,9 @@ static int iommufd_vdevice_link(struct iommufd_vdevice_obj *vdev_obj,
 		return -ENOENT;
 	if (idev->vdev)
 		return -EEXIST;
+	/* A device of a VM is not one of another */
+	if (viommu->vm && idev->kvm && idev->kvm != viommu->vm->private_data)
+		return -EINVAL;
 
 	/* Reserve the ID; lookups do not find anything yet */
 	rc = xa_insert_irq(&viommu->vdevs, vdev->virt_id, NULL,
@@ -145,6 +150,23 @@ void iommufd_device_destroy_vdevice(struct iommufd_device *idev)
 	if (ours)
 		iommufd_object_destroy_buried(idev->ictx, &vdev_obj->obj);
 }
+
+/**
+ * iommufd_device_set_kvm() - Say which VM a device belongs to
+ * @idev: The device, just bound
+ * @kvm: The VM, which stays until the device is unbound, or NULL. It is only
+ *       compared.
+ *
+ * Only a vIOMMU of the same VM, or one that was allocated without a VM, can have
+ * a virtual device of it.
+ */
+void iommufd_device_set_kvm(struct iommufd_device *idev, const struct kvm *kvm)
+{
+	mutex_lock(&idev->igroup->lock);
+	idev->kvm = kvm;
+	mutex_unlock(&idev->igroup->lock);
+}
+EXPORT_SYMBOL_NS_GPL(iommufd_device_set_kvm, IOMMUFD);
 
 static struct iommufd_vdevice_obj *
 iommufd_vdevice_create(struct iommufd_ctx *ictx,

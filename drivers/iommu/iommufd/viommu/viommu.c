@@ -20,6 +20,10 @@
 #include <linux/file.h>
 #include <linux/iommu.h>
 #include <linux/iommufd.h>
+#if IS_ENABLED(CONFIG_KVM)
+#include <linux/kvm_host.h>
+#endif
+#include <linux/module.h>
 #include <trace/events/iommufd_viommu.h>
 
 #include "../../iommu-priv.h"
@@ -54,6 +58,46 @@ static int iommufd_viommu_check_data(const struct iommufd_viommu_ops *ops,
 		return 0;
 	/* A driver clears what it does not know: not without a bound */
 	return len < ops->data_len || len > PAGE_SIZE ? -EINVAL : 0;
+}
+
+#if IS_ENABLED(CONFIG_KVM)
+/* The file pins the modules of KVM, so the symbol need not be held longer */
+static bool iommufd_file_is_vm(struct file *file)
+{
+	bool (*is_kvm)(struct file *file) = symbol_get(file_is_kvm);
+	bool is_vm;
+
+	if (!is_kvm)
+		return false;
+	is_vm = is_kvm(file);
+	symbol_put(file_is_kvm);
+	return is_vm;
+}
+#else
+static bool iommufd_file_is_vm(struct file *file)
+{
+	return false;
+}
+#endif
+
+/*
+ * Takes a reference on the VM: on its file, since that, unlike one on the VM,
+ * keeps the modules of KVM.
+ */
+static struct file *iommufd_viommu_get_vm(const struct iommufd_viommu_ops *ops,
+					  int fd)
+{
+	struct file *vm;
+
+	if (!ops->takes_vm || (!IS_ENABLED(CONFIG_KVM) && !ops->is_vm))
+		return ERR_PTR(-EOPNOTSUPP);
+	vm = fget(fd);
+	if (!vm)
+		return ERR_PTR(-EBADF);
+	if (ops->is_vm ? ops->is_vm(vm) : iommufd_file_is_vm(vm))
+		return vm;
+	fput(vm);
+	return ERR_PTR(-EINVAL);
 }
 
 void iommufd_viommu_destroy(struct iommufd_object *obj)
@@ -155,13 +199,11 @@ int iommufd_viommu_alloc_ioctl(struct iommufd_ucmd *ucmd)
 		goto out_put_idev;
 
 	if (cmd->flags & IOMMU_VIOMMU_ALLOC_KVM_FD) {
-		rc = -EOPNOTSUPP;
-		if (!ops->takes_vm)
+		vm = iommufd_viommu_get_vm(ops, cmd->kvm_fd);
+		if (IS_ERR(vm)) {
+			rc = PTR_ERR(vm);
 			goto out_put_idev;
-		rc = -EBADF;
-		vm = fget(cmd->kvm_fd);
-		if (!vm)
-			goto out_put_idev;
+		}
 	}
 
 	hwpt = iommufd_get_hwpt_paging(ucmd, cmd->hwpt_id);
@@ -183,6 +225,8 @@ int iommufd_viommu_alloc_ioctl(struct iommufd_ucmd *ucmd)
 	}
 	vm = NULL;
 
+	if (viommu_obj->viommu.shares_vmid)
+		cmd->flags |= IOMMU_VIOMMU_ALLOC_SHARED_VMID;
 	cmd->out_viommu_id = viommu_obj->obj.id;
 	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
 	if (rc)

@@ -102,6 +102,9 @@ TEST_F(type, vm)
 	FAILS(EOPNOTSUPP, viommu_alloc_vm(vm, IOMMU_VIOMMU_TYPE_DEFAULT,
 					  ends[0], &id));
 	FAILS(EBADF, viommu_alloc_vm(vm, IOMMU_VIOMMU_TYPE_SELFTEST, -1, &id));
+	/* Not what the mock takes for a VM */
+	FAILS(EINVAL, viommu_alloc_vm(vm, IOMMU_VIOMMU_TYPE_SELFTEST, self->fd,
+				      &id));
 	OK(mock_fail(self->fd, MOCK_VIOMMU_FAIL_INIT, ENOMEM, 0));
 	FAILS(ENOMEM, viommu_alloc_vm(vm, IOMMU_VIOMMU_TYPE_SELFTEST, ends[0],
 				      &id));
