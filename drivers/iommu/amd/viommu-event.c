@@ -142,7 +142,7 @@ static bool amd_vevent_is_of(struct amd_vdevice *vdev, u16 devid)
 {
 	struct amd_vevent_rid arg = { .devid = devid };
 
-	amd_iommu_for_each_rid(vdev->dev_data, amd_vevent_match_rid, &arg);
+	amd_iommu_for_all_rids(vdev->dev_data, amd_vevent_match_rid, &arg);
 	return arg.found;
 }
 

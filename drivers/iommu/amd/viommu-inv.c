@@ -240,7 +240,7 @@ static int amd_vcmd_devtab(struct amd_viommu *viommu,
 {
 	struct amd_vcmd_rid arg = { .viommu = viommu };
 
-	amd_iommu_for_each_rid(dev_data, amd_vcmd_devtab_rid, &arg);
+	amd_iommu_for_all_rids(dev_data, amd_vcmd_devtab_rid, &arg);
 	return arg.ret;
 }
 

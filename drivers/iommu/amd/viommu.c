@@ -314,7 +314,7 @@ static void amd_viommu_write_dte(struct iommu_dev_data *dev_data,
 
 	lockdep_assert_held(&s2->lock);
 
-	amd_iommu_for_each_rid(dev_data, amd_vdte_write_rid, &write);
+	amd_iommu_for_all_rids(dev_data, amd_vdte_write_rid, &write);
 }
 
 /* The DTEs of a device and its aliases, and the TLB of the device */
@@ -404,7 +404,7 @@ int amd_viommu_attach_dev(struct iommu_domain *domain, struct device *dev)
 		return -EBUSY;
 	if (dev_data->nested == nested)
 		return 0;
-	if (amd_iommu_for_each_rid(dev_data, amd_viommu_prepare_rid, NULL))
+	if (amd_iommu_for_all_rids(dev_data, amd_viommu_prepare_rid, NULL))
 		return -ENOMEM;
 
 	dev_data->defer_attach = false;
@@ -601,7 +601,7 @@ static int amd_viommu_vdevice_init(struct iommufd_vdevice *core)
 		return -EINVAL;
 
 	vdev->dev_data = dev_iommu_priv_get(core->dev);
-	if (amd_iommu_for_each_rid(vdev->dev_data, amd_viommu_prepare_rid, NULL))
+	if (amd_iommu_for_all_rids(vdev->dev_data, amd_viommu_prepare_rid, NULL))
 		return -ENOMEM;
 	mutex_lock(&viommu->lock);
 	list_add(&vdev->node, &viommu->vdevs);
