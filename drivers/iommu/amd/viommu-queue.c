@@ -17,6 +17,13 @@
 /* Spin for so long before giving way */
 #define AMD_VQUEUE_SPIN		32
 
+/*
+ * How often to look, with a microsecond in between. The driver's own waits are a
+ * tenth of this: they are with a lock held. A device TLB that does not answer,
+ * somebody else's perhaps, holds up all that is behind it for longer.
+ */
+#define AMD_VQUEUE_TRIES	(10 * LOOP_TIMEOUT)
+
 static bool amd_vqueue_has_room(struct amd_iommu *iommu, u32 n)
 {
 	/* A full buffer would look empty, and the driver leaves two more */
@@ -51,7 +58,7 @@ static int amd_vqueue_wait(struct amd_iommu *iommu, u64 seq)
 {
 	unsigned int i;
 
-	for (i = 0; i < LOOP_TIMEOUT; i++) {
+	for (i = 0; i < AMD_VQUEUE_TRIES; i++) {
 		if ((s64)(READ_ONCE(*iommu->cmd_sem) - seq) >= 0)
 			return 0;
 		if (i < AMD_VQUEUE_SPIN) {
