@@ -434,13 +434,16 @@ TEST_F(event, nobody_wants_it)
 
 TEST_F(event, close_under_a_sleeper)
 {
-	struct sleeper sleeper = { .queue = self->queue };
+	/* A number that no file opened meanwhile gets */
+	struct sleeper sleeper = { .queue = dup2(self->queue, 500) };
 	struct vm *vm = &self->vm;
 	pthread_t thread;
 
+	ASSERT_EQ(500, sleeper.queue);
+	ASSERT_EQ(0, close(self->queue));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, sleep_in_poll, &sleeper));
 	ASSERT_EQ(0, sleeps(&sleeper));
-	EXPECT_EQ(0, close(self->queue));
+	EXPECT_EQ(0, close(sleeper.queue));
 	/*
 	 * poll() holds the file: the queue lives and wakes poll(), which finds
 	 * no file then

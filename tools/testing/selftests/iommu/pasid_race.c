@@ -39,6 +39,8 @@ enum {
 struct race {
 	struct pasid_vm p;
 	atomic_bool stop;
+	/* The device is to go, which is EBUSY while an ioctl uses it */
+	atomic_bool pause;
 	atomic_uint stdev;
 	atomic_uint dev;
 	__u32 fault;
@@ -82,6 +84,14 @@ static int race_open(struct race *r)
 	return rc;
 }
 
+/* Returns whether to go on; the threads that use the device ask before each ioctl */
+static bool race_runs(struct race *r)
+{
+	while (r->pause && !r->stop)
+		usleep(100);
+	return !r->stop;
+}
+
 /*
  * ENOENT: unplugged, or the HWPT is gone. EINVAL: attached to something else, or
  * no longer attached. EBUSY: attached already.
@@ -91,7 +101,7 @@ static void *do_pasids(void *arg)
 	struct race *r = arg;
 	unsigned int seed = race_thread_seed(&r->log);
 
-	while (!r->stop) {
+	while (race_runs(r)) {
 		const __u32 pasid = 1 + race_random(&seed, RACE_PASIDS);
 		const __u32 pt = r->hwpt[race_random(&seed, RACE_HWPTS)];
 
@@ -122,7 +132,7 @@ static void *do_rid(void *arg)
 	const __u32 pts[] = { r->p.rid, r->p.s2, r->p.plain, r->p.b };
 	unsigned int i;
 
-	for (i = 0; !r->stop; i++)
+	for (i = 0; race_runs(r); i++)
 		race_note(&r->log, RID,
 			  mock_attach(r->p.vm.fd, r->stdev, pts[i % 4]),
 			  ENOENT, EINVAL);
@@ -136,7 +146,7 @@ static void *do_hwpts(void *arg)
 	__u32 id;
 	int rc;
 
-	while (!r->stop) {
+	while (race_runs(r)) {
 		rc = pasid_nested_alloc(r->p.vm.fd, r->dev, r->p.s2, r->fault,
 					&id);
 		race_note(&r->log, NESTED, rc, ENOENT);
@@ -153,7 +163,7 @@ static void *do_hwpts(void *arg)
 				pasid_detach(r->p.vm.fd, r->stdev,
 					     1 + slot % RACE_PASIDS);
 			slot++;
-		} while (rc == -EBUSY && !r->stop);
+		} while (rc == -EBUSY && race_runs(r));
 		race_note(&r->log, DESTROY_NESTED, rc, EBUSY);
 	}
 	return NULL;
@@ -164,7 +174,7 @@ static void *do_page_requests(void *arg)
 	struct race *r = arg;
 	__u32 n;
 
-	for (n = 0; !r->stop; n++)
+	for (n = 0; race_runs(r); n++)
 		race_note(&r->log, PAGE_REQUEST,
 			  pasid_page_request(r->p.vm.fd, r->dev,
 					     1 + n % RACE_PASIDS, n & 511),
@@ -201,6 +211,7 @@ static void *do_answers(void *arg)
 static void *do_unplug(void *arg)
 {
 	struct race *r = arg;
+	unsigned int tries = 0;
 	__u32 stdev, dev;
 	int rc;
 
@@ -208,6 +219,11 @@ static void *do_unplug(void *arg)
 		usleep(3000);
 		rc = destroy(r->p.vm.fd, r->stdev);
 		race_note(&r->log, UNPLUG, rc, EBUSY);
+		/* On a busy machine others may have it each time */
+		if (!rc)
+			r->pause = false;
+		else if (++tries % 8 == 0)
+			r->pause = true;
 		if (rc)
 			continue;
 		rc = mock_plug(r->p.vm.fd, r->p.rid, MOCK_FLAGS_DEVICE_PASID,
