@@ -1,37 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Acceleration of the emulated AMD IOMMU: the host's IOMMU translates the requests of
- * assigned devices through the guest's own page tables.
+ * Acceleration of the emulated AMD IOMMU: the host's IOMMU translates the
+ * requests of assigned devices through the guest's own page tables.
  *
  *     -object iommufd,id=iommufd0 -device amd-iommu,intremap=on,accel=on
  *     -device vfio-pci,host=...,iommufd=iommufd0
  *
- * The guest uses v2 page tables, which the host nests in its own v1 table of the guest's
- * memory. Objects of iommufd:
+ * The guest uses v2 page tables, which the host nests in its own v1 table of
+ * the guest's memory. Objects of iommufd:
  *
- *   nesting parent   VFIO's HWPT of the guest's memory, for all assigned devices
- *   vIOMMU           one, on the nesting parent; the first device makes it, and the last
- *                    destroys it
- *   bypass, blocked  HWPTs on the vIOMMU that each device may be attached to: with the
- *                    guest's IOMMU off, and with a device table entry (DTE) that cannot be
- *                    used
- *   HWPT             one for each device and DTE
- *   vDEVICE          one for each device, under the guest's DeviceID
+ *   nesting parent   VFIO's HWPT of the guest's memory, for all assigned
+ *                    devices
+ *   vIOMMU           one, on the nesting parent; the first device makes it, the
+ *                    last destroys it
+ *   bypass, blocked  HWPTs on the vIOMMU for any device: while the guest's
+ *                    IOMMU is off, and for a device table entry (DTE) that
+ *                    cannot be used
+ *   HWPT             one for each device with a valid DTE
+ *   vDEVICE          one for each device that has had one, under the guest's
+ *                    DeviceID
  *   event queue      one; its records go to the guest's event log
  *
- * The host does not read the guest's device table. This file does, when the guest turns its
- * IOMMU on and at INVALIDATE_DEVTAB_ENTRY and INVALIDATE_IOMMU_ALL, and attaches the device
- * to a HWPT with the entry as it is. Other invalidations go to the host as they are. Those
- * up to a COMPLETION_WAIT are one ioctl(), also if the guest writes the tail register
- * for each: they stay in the command buffer until then, until they fill half of it, or
- * until the guest reads the head register.
+ * The host does not read the guest's device table. This file does, when the
+ * guest turns its IOMMU on, at INVALIDATE_DEVTAB_ENTRY and at
+ * INVALIDATE_IOMMU_ALL, and attaches the device to a HWPT with the entry as it
+ * is. Other invalidations go to the host as they are. Those up to a
+ * COMPLETION_WAIT are one ioctl(), also if the guest writes the tail register
+ * for each: they stay in the command buffer until then, until they fill half of
+ * it, or until the guest reads the head register.
  *
- * Interrupts are remapped by amd_iommu.c. Requests of emulated devices are translated
- * here, without a cache, so they need no invalidation. A and D bits of their page tables
- * are not set, and U/S is not checked.
+ * Interrupts are remapped by amd_iommu.c. Requests of emulated devices are
+ * translated here, without a cache, so they need no invalidation. A and D bits
+ * of their page tables are not set, and U/S is not checked.
  *
- * Not there: page requests (PPRSup is 0), migration, devices behind different IOMMUs of
- * the host.
+ * Not there: page requests (PPRSup is 0), migration, devices behind different
+ * IOMMUs of the host.
  */
 #include "qemu/osdep.h"
 #include <sys/ioctl.h>
@@ -151,7 +154,7 @@ struct AMDVIAccel {
     int veventq_fd;
     uint32_t sequence;          /* of the next event */
 
-    /* Commands from the head register on that are not executed, as the guest wrote them */
+    /* The commands at the head register, not executed yet, little endian */
     GArray *batch;
     bool stopped;               /* at the command at the head register */
     bool running;
@@ -318,7 +321,7 @@ static void free_vdevice(AMDVIState *s, AMDVIAccelDevice *dev)
     dev->vdevice_id = 0;
 }
 
-/* The guest's software may give a bus another number, and so a device another ID */
+/* A bus may get another number, and so a device another ID */
 static bool set_vdevice(AMDVIState *s, AMDVIAccelDevice *dev, uint16_t devid)
 {
     AMDVIAccel *a = s->accel_state;
@@ -401,7 +404,7 @@ static bool attach_dte(AMDVIState *s, AMDVIAccelDevice *dev, uint16_t devid,
     return true;
 }
 
-/* Let the host do for a device what the guest's registers and device table say */
+/* Let the host do what the guest's registers and device table say */
 static void update_device(AMDVIState *s, AMDVIAccelDevice *dev)
 {
     uint16_t devid = device_id(dev);
@@ -455,9 +458,23 @@ static void advance(AMDVIState *s, unsigned int n)
     stq_le_p(&s->mmior[AMDVI_MMIO_COMMAND_HEAD], s->cmdbuf_head);
 }
 
-static unsigned int opcode(const uint64_t *cmd)
+static unsigned int opcode(const Command *raw)
 {
-    return extract64(cmd[0], 60, 4);
+    return extract64(le64_to_cpu(raw->q[0]), 60, 4);
+}
+
+/* The device that did not answer may be that of a later command than @n */
+static void stop_at_timeout(AMDVIState *s, GArray *batch, unsigned int n)
+{
+    for (; n < batch->len; n++) {
+        const Command *raw = &g_array_index(batch, Command, n);
+
+        if (opcode(raw) == AMDVI_CMD_INVAL_IOTLB_PAGES) {
+            stop(s, EVENT_IOTLB_TIMEOUT, le64_to_cpu(raw->q[0]));
+            return;
+        }
+    }
+    stop(s, EVENT_COMMAND_HARDWARE, 0);
 }
 
 /* Execute the batch. False: the command buffer has stopped. */
@@ -473,7 +490,6 @@ static bool flush(AMDVIState *s)
         .entry_num = a->batch->len,
     };
     unsigned int n = a->batch->len;
-    uint64_t failed[2];
     int err = 0;
 
     if (!n) {
@@ -484,24 +500,24 @@ static bool flush(AMDVIState *s)
         ioctl(a->iommufd->fd, IOMMU_HWPT_INVALIDATE, &arg)) {
         err = errno;
         n = MIN(arg.entry_num, n - 1);
-        memcpy(failed, &g_array_index(a->batch, Command, n), sizeof(failed));
     }
     trace_amdvi_accel_invalidate(a->batch->len, n, err);
-    g_array_set_size(a->batch, 0);
     advance(s, n);
-    if (!err) {
-        return true;
-    }
-    if (err == EIO) {
+    switch (err) {
+    case 0:
+        break;
+    case EIO:
         stop(s, EVENT_ILLEGAL_COMMAND, 0);
-    } else if (err == ETIMEDOUT &&
-               opcode(failed) == AMDVI_CMD_INVAL_IOTLB_PAGES) {
-        stop(s, EVENT_IOTLB_TIMEOUT, le64_to_cpu(failed[0]));
-    } else {
-        error_report("amd-iommu: cannot invalidate: %s", strerror(err));
+        break;
+    case ETIMEDOUT:
+        stop_at_timeout(s, a->batch, n);
+        break;
+    default:
+        error_report_once("amd-iommu: cannot invalidate: %s", strerror(err));
         stop(s, EVENT_COMMAND_HARDWARE, 0);
     }
-    return false;
+    g_array_set_size(a->batch, 0);
+    return !err;
 }
 
 static void completion_wait(AMDVIState *s, const uint64_t *cmd)
@@ -522,9 +538,9 @@ static void completion_wait(AMDVIState *s, const uint64_t *cmd)
 }
 
 /* The host checks those that it executes */
-static bool legal(AMDVIState *s, const uint64_t *cmd)
+static bool legal(AMDVIState *s, unsigned int op, const uint64_t *cmd)
 {
-    switch (opcode(cmd)) {
+    switch (op) {
     case AMDVI_CMD_COMPLETION_WAIT:
         return !extract64(cmd[0], 52, 8);
     case AMDVI_CMD_INVAL_DEVTAB_ENTRY:
@@ -548,7 +564,7 @@ static void command(AMDVIState *s, const Command *raw)
     const uint64_t cmd[2] = {
         le64_to_cpu(raw->q[0]), le64_to_cpu(raw->q[1]),
     };
-    unsigned int op = opcode(cmd);
+    unsigned int op = opcode(raw);
     AMDVIAccelDevice *dev = find_device(s, extract64(cmd[0], 0, 16));
 
     /* Not what names a device that the host does not know as the guest's */
@@ -560,7 +576,7 @@ static void command(AMDVIState *s, const Command *raw)
     if (!flush(s)) {
         return;
     }
-    if (!legal(s, cmd)) {
+    if (!legal(s, op, cmd)) {
         stop(s, EVENT_ILLEGAL_COMMAND, 0);
         return;
     }
@@ -729,7 +745,8 @@ void amdvi_accel_translate(AMDVIState *s, uint16_t devid, hwaddr addr,
         return;
     }
     if ((dte[0] & AMDVI_DEV_TRANSLATION_VALID) &&
-        (DTE_MODE(dte[0]) || DTE_GLX(dte[0]) > 2 || DTE_GUEST_MODE(dte[2]) > 1)) {
+        (DTE_MODE(dte[0]) || DTE_GLX(dte[0]) > 2 ||
+         DTE_GUEST_MODE(dte[2]) > 1)) {
         ret->perm = IOMMU_NONE;
         log_event(s, EVENT_ILLEGAL_DTE, 0, devid, 0,
                   s->devtab + devid * AMDVI_DEVTAB_ENTRY_SIZE);
@@ -762,8 +779,10 @@ uint64_t amdvi_accel_get_viommu_flags(void *opaque)
 
 bool amdvi_accel_is_assigned(PCIBus *bus, int devfn)
 {
-    return bus->devices[devfn] &&
-           object_dynamic_cast(OBJECT(bus->devices[devfn]), TYPE_VFIO_PCI);
+    PCIDevice *pdev = bus->devices[devfn];
+
+    return pdev && object_dynamic_cast(OBJECT(pdev), TYPE_VFIO_PCI) &&
+           !VFIO_PCI(pdev)->vbasedev.mdev;
 }
 
 /* The most that a guest may have of the features of the host */

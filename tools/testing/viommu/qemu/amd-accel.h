@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What amd_iommu.c calls with accel=on, see amd_iommu_accel.c. All of it runs with the
- * BQL held.
+ * What amd_iommu.c calls with accel=on, see amd_iommu_accel.c. All of it runs
+ * with the BQL held.
  */
 #ifndef HW_I386_AMD_IOMMU_ACCEL_H
 #define HW_I386_AMD_IOMMU_ACCEL_H
