@@ -84,6 +84,8 @@ struct iommufd_vevent_header {
 
 #define EVENTQ_DEPTH            1024
 #define EVENTS_AT_ONCE          16
+/* Commands that the host waits for at once */
+#define HOST_BATCH              256
 
 /* EFR and EFR2 */
 #define EFR_GT                  AMDVI_FEATURE_GT
@@ -466,7 +468,9 @@ static unsigned int opcode(const Command *raw)
 /* The device that did not answer may be that of a later command than @n */
 static void stop_at_timeout(AMDVIState *s, GArray *batch, unsigned int n)
 {
-    for (; n < batch->len; n++) {
+    unsigned int end = MIN(batch->len, n + HOST_BATCH);
+
+    for (; n < end; n++) {
         const Command *raw = &g_array_index(batch, Command, n);
 
         if (opcode(raw) == AMDVI_CMD_INVAL_IOTLB_PAGES) {
