@@ -29,12 +29,19 @@
 
 #define AMD_VCMD_SIZE	sizeof(struct iommu_viommu_amd_invalidate)
 
+/*
+ * The most commands in one submission that a device has to answer. All who use the
+ * IOMMU wait for that, and not longer than 100 ms.
+ */
+#define AMD_VCMD_DEVS	16
+
 /**
  * struct amd_vcmd_batch - Buffers for one call
  * @taken: Commands of the guest that were translated
  * @done: Commands of the guest that are complete
  * @broken: The last submission failed
  * @n: Commands of the host that were not submitted
+ * @devs: How many of them a device has to answer
  * @of: For each the command of the guest that it is for
  * @cmds: The commands
  * @run: Lower half of a guest's command that has one command of the host
@@ -49,6 +56,7 @@ struct amd_vcmd_batch {
 	u32 done;
 	bool broken;
 	u32 n;
+	u32 devs;
 	u32 of[AMD_VCMD_CHUNK];
 	struct iommu_cmd cmds[AMD_VCMD_CHUNK];
 	u64 run;
@@ -80,8 +88,17 @@ static int amd_vcmd_flush(struct amd_viommu *viommu)
 	if (!batch->n)
 		return 0;
 
-	ret = amd_viommu_submit(viommu->iommu, batch->cmds, batch->n, &done);
+	if (viommu->hung && amd_viommu_hangs(viommu->iommu, viommu->hung)) {
+		done = 0;
+		ret = -ETIMEDOUT;
+	} else {
+		ret = amd_viommu_submit(viommu->iommu, batch->cmds, batch->n,
+					&done);
+		viommu->hung = ret == -ETIMEDOUT ?
+			READ_ONCE(viommu->iommu->cmd_sem_val) : 0;
+	}
 	batch->n = 0;
+	batch->devs = 0;
 	batch->broken = ret;
 	if (ret)
 		batch->done = batch->of[done];
@@ -117,12 +134,18 @@ static int amd_vcmd_iotlb(struct amd_viommu *viommu,
 	/* There is nothing in its TLB */
 	if (!dev_data->ats_enabled)
 		return 0;
+	if (viommu->batch->devs >= AMD_VCMD_DEVS) {
+		ret = amd_vcmd_flush(viommu);
+		if (ret)
+			return ret;
+	}
 	if (!gn || !vcmd->pasid) {
 		cmd = amd_vcmd_next(viommu, &ret);
 		if (!cmd)
 			return ret;
 		amd_vcmd_make_iotlb(cmd, dev_data->devid, dev_data->ats_qdep,
 				    vcmd->range);
+		viommu->batch->devs++;
 	}
 	if (gn && dev_data->pasid_enabled) {
 		cmd = amd_vcmd_next(viommu, &ret);
@@ -131,6 +154,7 @@ static int amd_vcmd_iotlb(struct amd_viommu *viommu,
 		amd_vcmd_make_iotlb_pasid(cmd, dev_data->devid,
 					  dev_data->ats_qdep, vcmd->range,
 					  vcmd->pasid);
+		viommu->batch->devs++;
 	}
 	return 0;
 }
@@ -447,6 +471,7 @@ int amd_viommu_cache_invalidate(struct iommufd_viommu *core,
 		cond_resched();
 	}
 	batch->n = 0;
+	batch->devs = 0;
 	array->entry_num = batch->done;
 	mutex_unlock(&viommu->call_lock);
 	return ret;

@@ -138,6 +138,9 @@ static int amd_iommu_change_rid(struct device *dev,
 	spin_lock_irqsave(&outer->lock, flags);
 	spin_lock_nested(&inner->lock, SINGLE_DEPTH_NESTING);
 	update_gcr3(dev_data, 0, gcr3, giov);
+	/* Who unmaps from @old finds the device until its TLB is empty */
+	if (giov && pdom_is_v2(old))
+		amd_iommu_dev_set_giov(dev_data, true);
 	list_move(&dev_data->list, &pdom->dev_list);
 	dev_data->domain = pdom;
 	spin_unlock(&inner->lock);

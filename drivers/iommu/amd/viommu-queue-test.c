@@ -109,6 +109,11 @@ struct fake {
 
 	/* A command without GN keeps the entries of PASIDs */
 	bool keeps;
+	/* Execute nothing */
+	bool stall;
+	/* Commands for entries while device 0 is on no vIOMMU's list, if watched */
+	bool watch;
+	u32 unlisted;
 	/* Refuse this command, counted from the start of the call */
 	u32 refuse;
 	/* Do not complete so many waits */
@@ -155,6 +160,8 @@ static void fake_execute(struct fake *fake, const u32 *cmd)
 		fake->waits++;
 		break;
 	case DEVTAB:
+		if (READ_ONCE(fake->watch))
+			fake->unlisted += !READ_ONCE(fake->devs[0].data.nested);
 		if ((u16)cmd[0] < RIDS)
 			fake->cached[(u16)cmd[0]] = false;
 		break;
@@ -217,7 +224,7 @@ static int fake_iommu(void *data)
 	while (!kthread_should_stop()) {
 		u32 tail = fake_read(fake, MMIO_CMD_TAIL_OFFSET);
 
-		if (head == tail) {
+		if (head == tail || READ_ONCE(fake->stall)) {
 			cond_resched();
 			continue;
 		}
@@ -236,7 +243,8 @@ static int fake_iommu(void *data)
 /* Until all commands are executed, also those that nobody has to wait for */
 static void fake_drain(struct fake *fake)
 {
-	while (fake_read(fake, MMIO_CMD_HEAD_OFFSET) !=
+	while (!READ_ONCE(fake->stall) &&
+	       fake_read(fake, MMIO_CMD_HEAD_OFFSET) !=
 	       fake_read(fake, MMIO_CMD_TAIL_OFFSET))
 		cond_resched();
 }
@@ -1089,6 +1097,73 @@ static void inv_test_timeout(struct kunit *test)
 	free_domain(a);
 }
 
+/* While commands that timed out are not executed, no more fill the buffer */
+static void inv_test_hung(struct kunit *test)
+{
+	struct iommu_domain *a = nested(test, 0, 1, VDOMID);
+	struct fake *fake = test->priv;
+	u32 tail;
+
+	fake_drain(fake);
+	WRITE_ONCE(fake->stall, true);
+	send_pages(fake, 3);
+	invalidate(test, -ETIMEDOUT, 0);
+	tail = fake_read(fake, MMIO_CMD_TAIL_OFFSET);
+	send_pages(fake, 3);
+	invalidate(test, -ETIMEDOUT, 0);
+	KUNIT_EXPECT_EQ(test, tail, fake_read(fake, MMIO_CMD_TAIL_OFFSET));
+	WRITE_ONCE(fake->stall, false);
+	fake_drain(fake);
+	send_pages(fake, 3);
+	invalidate(test, 0, 3);
+	free_domain(a);
+}
+
+/* A quarter of the buffer is for others, whatever guests send */
+static void inv_test_room(struct kunit *test)
+{
+	static const struct iommu_cmd cmds[AMD_VCMD_CHUNK];
+	struct fake *fake = test->priv;
+	u32 done, used;
+	int i;
+
+	fake_drain(fake);
+	WRITE_ONCE(fake->stall, true);
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, -ETIMEDOUT,
+				amd_viommu_submit(&fake->iommu, cmds,
+						  AMD_VCMD_CHUNK, &done));
+	used = (fake_read(fake, MMIO_CMD_TAIL_OFFSET) -
+		fake_read(fake, MMIO_CMD_HEAD_OFFSET)) % CMD_BUFFER_SIZE;
+	KUNIT_EXPECT_EQ(test, used, (AMD_VCMD_CHUNK + 1) * 16);
+	WRITE_ONCE(fake->stall, false);
+	fake_drain(fake);
+}
+
+/* A change of the nesting parent finds a device until its entry is flushed */
+static void attach_test_leaves_last(struct kunit *test)
+{
+	struct iommu_domain *a = nested(test, 0, 1, VDOMID);
+	struct fake *fake = test->priv;
+
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 0, a));
+	fake_drain(fake);
+	fake->unlisted = 0;
+	WRITE_ONCE(fake->watch, true);
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 0, fake->parent));
+	fake_drain(fake);
+	WRITE_ONCE(fake->watch, false);
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 0, a));
+	fake_drain(fake);
+	WRITE_ONCE(fake->watch, true);
+	amd_viommu_detach(&fake->devs[0].pdev.dev);
+	fake_drain(fake);
+	WRITE_ONCE(fake->watch, false);
+	KUNIT_EXPECT_EQ(test, 0, fake->unlisted);
+	block(test, 0);
+	free_domain(a);
+}
+
 /* A DomainID of the guest stands for its own one, a DeviceID for its device */
 static void inv_test_ids(struct kunit *test)
 {
@@ -1195,7 +1270,8 @@ static void inv_test_pasids(struct kunit *test)
 	/* After the commands for what it fills from */
 	send(fake, 0, OP(8), 0, 0);
 	invalidate(test, 0, 1);
-	KUNIT_EXPECT_EQ(test, fake->waits, 1);
+	/* ATS is off when the device has answered what came before */
+	KUNIT_EXPECT_EQ(test, fake->waits, 2);
 	KUNIT_EXPECT_EQ(test, fake->restarts[2], n + 1);
 	expect_request(test, 2, through(test, 1));
 	unmap_gpa(test);
@@ -1211,7 +1287,7 @@ static void inv_test_pasids(struct kunit *test)
 	send(fake, 5, OP(PAGES) | VDOMID, ADDR | BIT(2), 2);
 	send(fake, 0, OP(PAGES) | VDOMID, 0, 0);
 	invalidate(test, 0, 2);
-	KUNIT_EXPECT_EQ(test, fake->taken, 4);
+	KUNIT_EXPECT_EQ(test, fake->taken, 5);
 	expect_host(test, 1, QDEP << 24 | 2, OP(IOTLB_PAGES) | 5 << 16 | 2,
 		    ADDR | BIT(2), 2);
 	KUNIT_EXPECT_EQ(test, fake->restarts[2], n + 4);
@@ -1229,6 +1305,12 @@ static void inv_test_pasids(struct kunit *test)
 	free_domain(silent);
 }
 
+/* A wait is before each 17th command for the device, behind that for the domain */
+static u32 silent_at(u32 n)
+{
+	return n + (n ? (n - 1) / 32 : 0);
+}
+
 /* A guest that does not know of the TLB of a device; the order is its own */
 static void inv_test_silent(struct kunit *test)
 {
@@ -1243,12 +1325,12 @@ static void inv_test_silent(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake->viommus[0].silent, 1);
 	send_pages(fake, 200);
 	invalidate(test, 0, 200);
-	/* Two each, so two submissions */
-	KUNIT_EXPECT_EQ(test, fake->taken, 402);
-	KUNIT_EXPECT_EQ(test, fake->waits, 2);
+	/* Two each; the device has to answer 16 in one submission */
+	KUNIT_EXPECT_EQ(test, fake->taken, 413);
+	KUNIT_EXPECT_EQ(test, fake->waits, 13);
 	for (i = 0; i < 200; i++) {
-		expect_page(test, 2 * i + i / 128, host, i);
-		expect_host(test, 2 * i + 1 + i / 128, QDEP << 24,
+		expect_page(test, silent_at(2 * i), host, i);
+		expect_host(test, silent_at(2 * i + 1), QDEP << 24,
 			    OP(IOTLB_PAGES), ADDR + i * SZ_4K, 1);
 	}
 	send(fake, 0, OP(PAGES) | VDOMID, 0, 0);
@@ -1574,6 +1656,9 @@ static struct kunit_case amd_viommu_queue_test_cases[] = {
 	KUNIT_CASE_SLOW(inv_test_bad),
 	KUNIT_CASE_SLOW(inv_test_refused),
 	KUNIT_CASE_SLOW(inv_test_timeout),
+	KUNIT_CASE_SLOW(inv_test_hung),
+	KUNIT_CASE_SLOW(inv_test_room),
+	KUNIT_CASE(attach_test_leaves_last),
 	KUNIT_CASE(inv_test_ids),
 	KUNIT_CASE(inv_test_all),
 	KUNIT_CASE(inv_test_pasids),

@@ -26,8 +26,11 @@
 
 static bool amd_vqueue_has_room(struct amd_iommu *iommu, u32 n)
 {
-	/* A full buffer would look empty, and the driver leaves two more */
-	u32 need = n * sizeof(struct iommu_cmd) + 0x20;
+	/*
+	 * A quarter is for others, so that they need not wait for a guest's
+	 * commands to get a place
+	 */
+	u32 need = n * sizeof(struct iommu_cmd) + CMD_BUFFER_SIZE / 4;
 	u32 used = sizeof(struct iommu_cmd) + iommu->cmd_buf_tail;
 
 	lockdep_assert_held(&iommu->lock);
@@ -104,6 +107,26 @@ static bool amd_vqueue_skip(struct amd_iommu *iommu, u32 start, u32 n, u32 *done
 out:
 	raw_spin_unlock_irqrestore(&iommu->lock, flags);
 	return ours;
+}
+
+/**
+ * amd_viommu_hangs() - Is the IOMMU still busy with commands that timed out?
+ * @iommu: The IOMMU
+ * @seq: Number of a COMPLETION_WAIT behind them
+ *
+ * Return: whether more commands would only fill the command buffer.
+ */
+bool amd_viommu_hangs(struct amd_iommu *iommu, u64 seq)
+{
+	unsigned long flags;
+	bool hangs;
+
+	raw_spin_lock_irqsave(&iommu->lock, flags);
+	hangs = (s64)(READ_ONCE(*iommu->cmd_sem) - seq) < 0 &&
+		readl(iommu->mmio_base + MMIO_CMD_HEAD_OFFSET) !=
+		iommu->cmd_buf_tail;
+	raw_spin_unlock_irqrestore(&iommu->lock, flags);
+	return hangs;
 }
 
 /**

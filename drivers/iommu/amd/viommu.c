@@ -414,13 +414,13 @@ int amd_viommu_attach_dev(struct iommu_domain *domain, struct device *dev)
 		amd_iommu_detach_pdom(dev);
 
 	mutex_lock(&dev_data->mutex);
-	if (dev_is_pci(dev))
-		amd_iommu_enable_guest_caps(to_pci_dev(dev));
-
 	mutex_lock(&viommu->lock);
 	old = dev_data->nested;
 	from_s2 = dev_data->domain;
 	spin_lock_irqsave(&s2->lock, flags);
+	/* Under the lock, as who flushes looks whether the device uses ATS */
+	if (dev_is_pci(dev))
+		amd_iommu_enable_guest_caps(to_pci_dev(dev));
 	if (nested->domid)
 		nested->domid->devs++;
 	if (from_s2)
@@ -459,15 +459,24 @@ static void amd_viommu_leave(struct iommu_dev_data *dev_data,
 
 	mutex_lock(&viommu->lock);
 	spin_lock_irqsave(&s2->lock, flags);
+	/*
+	 * A change of the nesting parent finds the device on the list of the
+	 * vIOMMU until there is nothing of the guest's tables left in its TLB.
+	 * One that may be gone need not answer: ATS off empties it as well.
+	 */
+	if (!pdom && dev_is_pci(dev_data->dev))
+		amd_iommu_disable_guest_caps(to_pci_dev(dev_data->dev));
+	amd_viommu_write_dte(dev_data, s2, pdom ? NULL : &blocked, NULL);
+	amd_viommu_flush_dev(viommu, dev_data);
+	if (pdom && dev_is_pci(dev_data->dev))
+		amd_iommu_disable_guest_pasids(to_pci_dev(dev_data->dev));
 	list_del(&dev_data->list);
 	if (pdom)
 		list_add(&dev_data->list, &pdom->dev_list);
 	dev_data->domain = pdom;
 	dev_data->nested = NULL;
-	amd_viommu_write_dte(dev_data, s2, pdom ? NULL : &blocked, NULL);
 	spin_unlock_irqrestore(&s2->lock, flags);
 
-	amd_viommu_flush_dev(viommu, dev_data);
 	amd_viommu_domid_put_dev(viommu, old->domid);
 	amd_viommu_count_silent(viommu);
 	mutex_unlock(&viommu->lock);
@@ -483,8 +492,6 @@ void amd_viommu_detach(struct device *dev)
 
 	mutex_lock(&dev_data->mutex);
 	amd_viommu_leave(dev_data, NULL);
-	if (dev_is_pci(dev))
-		amd_iommu_disable_guest_caps(to_pci_dev(dev));
 	mutex_unlock(&dev_data->mutex);
 }
 
@@ -515,8 +522,6 @@ int amd_viommu_attach_parent(struct device *dev, struct protection_domain *pdom)
 		return ret;
 	mutex_lock(&dev_data->mutex);
 	amd_viommu_leave(dev_data, pdom);
-	if (dev_is_pci(dev))
-		amd_iommu_disable_guest_pasids(to_pci_dev(dev));
 	mutex_unlock(&dev_data->mutex);
 	return 0;
 }

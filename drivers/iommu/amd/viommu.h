@@ -138,12 +138,14 @@ struct amd_vcmd_batch;
  * @call_lock: Taken for a call of IOMMU_HWPT_INVALIDATE; guards @batch. User
  *	       memory is accessed under it.
  * @lock: Taken from the lookup of domains and devices until the commands that
- *	  result are complete. Guards @nr_domids, @silent and @vdevs; and together
- *	  with the lock of @s2, either to read and both to write, @domids and
- *	  @devs.
+ *	  result are complete. Guards @nr_domids, @hung, @silent and @vdevs;
+ *	  and together with the lock of @s2, either to read and both to write,
+ *	  @domids and @devs.
  * @domids: List of struct amd_vdomid, by the guest's DomainID
  * @nr_domids: How many there are
  * @devs: The attached devices, by &iommu_dev_data.list
+ * @hung: Number of a COMPLETION_WAIT behind commands of the guest that timed out,
+ *	  or 0
  * @silent: How many of @devs use ATS without the guest knowing
  * @vdevs: List of struct amd_vdevice
  * @batch: Buffers for one call
@@ -158,6 +160,7 @@ struct amd_viommu {
 	DECLARE_HASHTABLE(domids, 6);
 	unsigned int nr_domids;
 	struct list_head devs;
+	u64 hung;
 	unsigned int silent;
 	struct list_head vdevs;
 	struct amd_vcmd_batch *batch;
@@ -230,6 +233,7 @@ struct amd_vcmd_batch *amd_vcmd_batch_alloc(void);
 void amd_vcmd_batch_free(struct amd_vcmd_batch *batch);
 int amd_viommu_cache_invalidate(struct iommufd_viommu *core,
 				struct iommu_user_data_array *array);
+bool amd_viommu_hangs(struct amd_iommu *iommu, u64 seq);
 int amd_viommu_submit(struct amd_iommu *iommu, const struct iommu_cmd *cmds,
 		      u32 n, u32 *done);
 
