@@ -81,7 +81,9 @@
 /* Commands */
 #define OP(n)		((uint64_t)(n) << 60)
 
-#define NOTHING		0xdeaddead
+/* What QEMU lets a device read where it may not */
+#define NOTHING		0
+#define STALE		0xdeaddead
 
 FIXTURE(accel)
 {
@@ -217,15 +219,16 @@ static void dma(Machine *m, uint64_t from, uint64_t to, uint64_t command)
 }
 
 /*
- * What the device reads there, or NOTHING. Its buffer is written and read back while
- * its requests pass. 4 bytes: QEMU splits what is blocked into as many.
+ * What the device reads there, or NOTHING, or STALE if it does no read. Its buffer is
+ * written and read back while its requests pass. 4 bytes: QEMU splits what is blocked
+ * into as many.
  */
 static uint32_t look(Machine *m, uint64_t iova)
 {
 	uint64_t at = DEVICES + 32 * SID, q0 = get64(m, at);
 
 	put64(m, at, 0);
-	put32(m, RESULT, NOTHING);
+	put32(m, RESULT, STALE);
 	dma(m, RESULT, 0x40000, 1);
 	put64(m, at, q0);
 	dma(m, iova, 0x40000, 1);
