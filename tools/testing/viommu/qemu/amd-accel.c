@@ -144,6 +144,7 @@ typedef struct Command {
 
 struct AMDVIAccel {
     QLIST_HEAD(, AMDVIAccelDevice) devices;
+    AddressSpace as;            /* of all of them */
     uint64_t features;          /* EFR */
 
     /* The rest of these is valid while there are devices */
@@ -781,12 +782,12 @@ uint64_t amdvi_accel_get_viommu_flags(void *opaque)
     return s->accel ? VIOMMU_FLAG_WANT_NESTING_PARENT : 0;
 }
 
-bool amdvi_accel_is_assigned(PCIBus *bus, int devfn)
+AddressSpace *amdvi_accel_address_space(AMDVIState *s, PCIBus *bus, int devfn)
 {
     PCIDevice *pdev = bus->devices[devfn];
 
     return pdev && object_dynamic_cast(OBJECT(pdev), TYPE_VFIO_PCI) &&
-           !VFIO_PCI(pdev)->vbasedev.mdev;
+           !VFIO_PCI(pdev)->vbasedev.mdev ? &s->accel_state->as : NULL;
 }
 
 /* The most that a guest may have of the features of the host */
@@ -1013,6 +1014,8 @@ void amdvi_accel_realize(AMDVIState *s)
     AMDVIAccel *a = s->accel_state = g_new0(AMDVIAccel, 1);
 
     QLIST_INIT(&a->devices);
+    /* With interrupts, since QEMU sends those that were masked */
+    address_space_init(&a->as, &s->mr_sys, "amd_iommu_assigned");
     a->batch = g_array_new(false, false, sizeof(Command));
     /* The least, in case the first device comes when the machine runs */
     a->features = features_of(8ULL << 32);

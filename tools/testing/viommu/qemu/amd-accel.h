@@ -20,8 +20,8 @@ bool amdvi_accel_set_iommu_device(PCIBus *bus, void *opaque, int devfn,
 void amdvi_accel_unset_iommu_device(PCIBus *bus, void *opaque, int devfn);
 uint64_t amdvi_accel_get_viommu_flags(void *opaque);
 
-/* Whether the host's IOMMU translates what this function requests */
-bool amdvi_accel_is_assigned(PCIBus *bus, int devfn);
+/* Without translation, if the host's IOMMU translates for this function, or NULL */
+AddressSpace *amdvi_accel_address_space(AMDVIState *s, PCIBus *bus, int devfn);
 
 /* A request of an emulated device */
 void amdvi_accel_translate(AMDVIState *s, uint16_t devid, hwaddr addr,
