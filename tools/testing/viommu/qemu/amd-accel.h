@@ -20,7 +20,7 @@ bool amdvi_accel_set_iommu_device(PCIBus *bus, void *opaque, int devfn,
 void amdvi_accel_unset_iommu_device(PCIBus *bus, void *opaque, int devfn);
 uint64_t amdvi_accel_get_viommu_flags(void *opaque);
 
-/* Without translation, if the host's IOMMU translates for this function, or NULL */
+/* Of a function whose requests the host's IOMMU translates, else NULL */
 AddressSpace *amdvi_accel_address_space(AMDVIState *s, PCIBus *bus, int devfn);
 
 /* A request of an emulated device */
