@@ -1516,5 +1516,9 @@ bool amd_model_check(AMDVIState *s, Error **errp)
         error_setg(errp, "hats and glx are at most 2, gats is at most 1, pasid-bits 1 to 20");
         return false;
     }
+    if (s->nesting && s->accel) {
+        error_setg(errp, "nesting=on and accel=on exclude each other");
+        return false;
+    }
     return true;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What amd_iommu.c calls of the model of nested translation, see amd.c, and the other way round */
+/* What amd_iommu.c calls of the model of nested translation, see amd.c */
 #ifndef HW_I386_AMD_H
 #define HW_I386_AMD_H
 
@@ -21,8 +21,5 @@ void amd_model_control(AMDVIState *s);
 void amd_model_write_status(AMDVIState *s, hwaddr addr, uint64_t value);
 void amd_model_run(AMDVIState *s);
 void amd_model_log_event(AMDVIState *s, const uint64_t *evt);
-
-/* Of amd_iommu.c */
-void amdvi_generate_msi_interrupt(AMDVIState *s);
 
 #endif
