@@ -40,10 +40,12 @@ struct iommufd_viommu_ops;
 
 /*
  * Capabilities from &iommufd_viommu_driver.caps: the IOMMU nests a guest's
- * stage 1 in a stage 2; devices behind it may use ATS
+ * stage 1 in a stage 2; devices behind it may use ATS; TLB invalidations of the
+ * CPUs reach it
  */
 #define IOMMUFD_VIOMMU_CAP_NESTING	BIT(0)
 #define IOMMUFD_VIOMMU_CAP_ATS		BIT(1)
+#define IOMMUFD_VIOMMU_CAP_BROADCAST_TLB	BIT(2)
 
 /**
  * struct iommufd_viommu_driver - The vIOMMU support of a driver

@@ -401,17 +401,21 @@ struct iommu_hwpt_arm_smmuv3 {
  * @iidr: The register SMMU_IIDR
  * @aidr: The register SMMU_AIDR
  *
- * The registers have the values of the hardware. The VMM selects what it shows
- * to its guest. Only these fields are meaningful:
+ * The registers have the values of the hardware, except for BTM. The VMM selects
+ * what it shows to its guest. Only these fields are meaningful:
  *
- * - idr[0]: ST_LEVEL, TERM_MODEL, STALL_MODEL, TTENDIAN, CD2L, ASID16, TTF
+ * - idr[0]: ST_LEVEL, TERM_MODEL, STALL_MODEL, TTENDIAN, CD2L, ASID16, BTM, TTF
  * - idr[1]: SIDSIZE, SSIDSIZE
  * - idr[3]: BBML, RIL
  * - idr[5]: VAX, GRAN64K, GRAN16K, GRAN4K, DS
  *
  * Treat S1P and COHACC as 1, whatever the registers say. ATS is a
- * property of each device, see IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED. HTTU, BTM
- * and MPAM are not available to a guest.
+ * property of each device, see IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED. HTTU and MPAM
+ * are not available to a guest.
+ *
+ * BTM is 1 if broadcast TLB invalidations of the CPUs reach the SMMU now, not if
+ * the hardware could do so. A guest can only rely on it in a vIOMMU that shares
+ * the VMID of its VM, see IOMMU_VIOMMU_ALLOC_SHARED_VMID.
  */
 struct iommu_hw_info_arm_smmuv3 {
 	__u32 flags;

@@ -21,6 +21,8 @@
  * KVM counts from 1 upwards, so the SMMU's own numbers are in the upper half as
  * long as it has free ones. This only makes it rare that a VM's number is taken.
  */
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
 #include <linux/err.h>
 #include <linux/idr.h>
 #include <linux/module.h>
@@ -45,6 +47,7 @@ int arm_smmu_vmid_alloc(struct arm_smmu_device *smmu)
 		ret = ida_alloc_range(&smmu->vmid_map, 1, half - 1, GFP_KERNEL);
 	return ret;
 }
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vmid_alloc);
 
 /**
  * arm_smmu_vmid_free() - Free one of an SMMU's own VMIDs
@@ -55,13 +58,16 @@ void arm_smmu_vmid_free(struct arm_smmu_device *smmu, u16 vmid)
 {
 	ida_free(&smmu->vmid_map, vmid);
 }
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vmid_free);
 
-#ifdef CONFIG_KVM_PIN_VMID
-static struct kvm_vmid_pin *arm_smmu_pin_vmid(struct file *vm, u16 *vmid)
+/* Neither symbol is there without KVM, or with a KVM that cannot pin VMIDs */
+VISIBLE_IF_KUNIT
+struct kvm_vmid_pin *arm_smmu_pin_vmid(struct file *vm, u16 *vmid)
 {
 	struct kvm_vmid_pin *(*pin_vmid)(struct file *vm, u16 *vmid);
 	struct kvm_vmid_pin *pin;
 
+	KUNIT_STATIC_STUB_REDIRECT(arm_smmu_pin_vmid, vm, vmid);
 	pin_vmid = symbol_get(kvm_arm_pin_vmid);
 	if (!pin_vmid)
 		return ERR_PTR(-EOPNOTSUPP);
@@ -69,27 +75,21 @@ static struct kvm_vmid_pin *arm_smmu_pin_vmid(struct file *vm, u16 *vmid)
 	symbol_put(kvm_arm_pin_vmid);
 	return pin;
 }
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_pin_vmid);
 
-static void arm_smmu_unpin_vmid(struct kvm_vmid_pin *pin)
+VISIBLE_IF_KUNIT
+void arm_smmu_unpin_vmid(struct kvm_vmid_pin *pin)
 {
 	void (*unpin_vmid)(struct kvm_vmid_pin *pin);
 
+	KUNIT_STATIC_STUB_REDIRECT(arm_smmu_unpin_vmid, pin);
 	unpin_vmid = symbol_get(kvm_arm_unpin_vmid);
 	if (WARN_ON(!unpin_vmid))
 		return;
 	unpin_vmid(pin);
 	symbol_put(kvm_arm_unpin_vmid);
 }
-#else
-static struct kvm_vmid_pin *arm_smmu_pin_vmid(struct file *vm, u16 *vmid)
-{
-	return ERR_PTR(-EOPNOTSUPP);
-}
-
-static void arm_smmu_unpin_vmid(struct kvm_vmid_pin *pin)
-{
-}
-#endif
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_unpin_vmid);
 
 /**
  * arm_smmu_vm_vmid_get() - Take the VMID that a VM has on the CPUs
@@ -131,6 +131,7 @@ err_unpin:
 	arm_smmu_unpin_vmid(*pin);
 	return ret;
 }
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vm_vmid_get);
 
 /**
  * arm_smmu_vm_vmid_put() - Undo arm_smmu_vm_vmid_get()
@@ -145,3 +146,4 @@ void arm_smmu_vm_vmid_put(struct arm_smmu_device *smmu, u16 vmid,
 	ida_free(&smmu->vm_vmids, vmid);
 	arm_smmu_unpin_vmid(pin);
 }
+EXPORT_SYMBOL_IF_KUNIT(arm_smmu_vm_vmid_put);

@@ -229,6 +229,8 @@ u32 arm_smmu_viommu_caps(struct iommu_device *iommu)
 		caps |= IOMMUFD_VIOMMU_CAP_NESTING;
 	if (smmu->features & ARM_SMMU_FEAT_ATS)
 		caps |= IOMMUFD_VIOMMU_CAP_ATS;
+	if (smmu->features & ARM_SMMU_FEAT_BTM)
+		caps |= IOMMUFD_VIOMMU_CAP_BROADCAST_TLB;
 	return caps;
 }
 

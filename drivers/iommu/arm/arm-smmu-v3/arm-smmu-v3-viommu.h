@@ -31,6 +31,18 @@ struct arm_smmu_vcmd_caps {
 };
 
 /**
+ * struct arm_smmu_btm_caps - What a TLBI of a CPU can name
+ * @vmid_bits: Width of a VMID
+ * @asid_bits: Width of an ASID
+ * @ranges: Ranges of addresses (FEAT_TLBIRANGE; IDR3.RIL of an SMMU)
+ */
+struct arm_smmu_btm_caps {
+	u8 vmid_bits;
+	u8 asid_bits;
+	bool ranges;
+};
+
+/**
  * enum arm_smmu_vcmd_kind - The remaining work on a translated command
  * @ARM_SMMU_VCMD_CFGI: Replace the virtual StreamID in bits 63:32 of word 0
  * @ARM_SMMU_VCMD_TLBI: Nothing
@@ -171,5 +183,12 @@ int arm_smmu_vcmd_translate(const struct arm_smmu_vcmd_caps *caps, u16 vmid,
 			    u64 *cmd, struct arm_smmu_vcmd *vcmd);
 u32 arm_smmu_vcmd_follow(const u64 *free, const u64 *guest, const u64 *host,
 			 u64 *cmds, u32 n);
+const char *arm_smmu_btm_obstacle(const struct arm_smmu_btm_caps *smmu,
+				  const struct arm_smmu_btm_caps *cpus);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+struct kvm_vmid_pin *arm_smmu_pin_vmid(struct file *vm, u16 *vmid);
+void arm_smmu_unpin_vmid(struct kvm_vmid_pin *pin);
+#endif
 
 #endif /* _ARM_SMMU_V3_VIOMMU_H */

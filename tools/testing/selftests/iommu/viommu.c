@@ -346,6 +346,7 @@ TEST_F(viommu, sysfs)
 		{ "types", "0 3735928559\n" },
 		{ "nesting", "1\n" },
 		{ "ats", "0\n" },
+		{ "broadcast_tlb", "0\n" },
 		{ "max_pasid_log2", "0\n" },
 	};
 	char path[128], text[64];

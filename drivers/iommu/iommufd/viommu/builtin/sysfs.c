@@ -48,6 +48,16 @@ static ssize_t ats_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(ats);
 
+static ssize_t broadcast_tlb_show(struct device *dev,
+				  struct device_attribute *attr, char *buf)
+{
+	u32 caps = iommu_viommu_caps(dev_get_drvdata(dev));
+
+	return sysfs_emit(buf, "%d\n",
+			  !!(caps & IOMMUFD_VIOMMU_CAP_BROADCAST_TLB));
+}
+static DEVICE_ATTR_RO(broadcast_tlb);
+
 static ssize_t max_pasid_log2_show(struct device *dev,
 				   struct device_attribute *attr, char *buf)
 {
@@ -81,6 +91,7 @@ static DEVICE_ATTR_RO(types);
 
 static struct attribute *iommu_viommu_attrs[] = {
 	&dev_attr_ats.attr,
+	&dev_attr_broadcast_tlb.attr,
 	&dev_attr_max_pasid_log2.attr,
 	&dev_attr_nesting.attr,
 	&dev_attr_types.attr,
