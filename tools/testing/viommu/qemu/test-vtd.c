@@ -26,18 +26,23 @@
 
 #define BIT(n)		(1ULL << (n))
 
+/* The unit that the functions are for: 0, or 1, which is in charge of buses 8 and 9 */
+static unsigned int unit;
+
 /* The machine's memory */
-#define ROOT		0x100000
-#define CONTEXTS	0x101000	/* bus 0, devices 0 to 15 */
-#define QUEUE		0x102000	/* 128 descriptors of 32 bytes */
-#define STATUS		0x103000
-#define DIRECTORY	0x140000	/* of 128 KiB: all PASIDs */
+#define UNIT		(0x100000 + 0x80000 * unit)
+#define ROOT		UNIT
+#define CONTEXTS	(UNIT + 0x1000)	/* bus 0 or 9, devices 0 to 15 */
+#define QUEUE		(UNIT + 0x2000)	/* 128 descriptors of 32 bytes */
+#define STATUS		(UNIT + 0x3000)
+#define DIRECTORY	(UNIT + 0x40000)	/* of 128 KiB: all PASIDs */
 #define TABLES		0x200000	/* pages for tables */
 #define DATA		0x1000000	/* data pages */
 #define PAGE(n)		(DATA + 0x1000ULL * (n))
 #define BIG(n)		(0x2000000 + 0x200000ULL * (n))	/* of 2 MiB, each page marked at its start */
 
-#define VTD		0xfed90000
+#define MODEL		(VTDM_BASE + VTDM_STRIDE * unit)
+#define VTD		(0xfed90000 + VTDM_STRIDE * unit)
 #define CAP		0x08
 #define ECAP		0x10
 #define GCMD		0x18
@@ -56,6 +61,9 @@
 #define PORT		0x0020		/* 00:04.0, a root port */
 #define BEHIND		0x0100		/* 01:00.0, a third function behind it */
 #define PORT_MEMORY	0xe1000000
+#define PORT_UNIT1	0x0800		/* 08:00.0, a root port of the other unit */
+#define SID_UNIT1	0x0900		/* 09:00.0, behind it */
+#define BAR_UNIT1	0xe2000000
 
 #define FIRST		1
 #define SECOND		2
@@ -78,7 +86,7 @@ FIXTURE(vtd)
 	FILE *in;
 	FILE *out;
 	uint64_t next_table;
-	unsigned int tail;
+	unsigned int tail[2];
 	uint32_t sequence;
 	uint64_t bar;
 };
@@ -140,7 +148,7 @@ static uint16_t get16(Machine *m, uint64_t at)
 
 static uint32_t model(Machine *m, enum vtd_model_counter counter)
 {
-	return get32(m, VTDM_BASE + VTDM_COUNTER(counter));
+	return get32(m, MODEL + VTDM_COUNTER(counter));
 }
 
 static uint32_t edu(Machine *m, enum pasid_edu_counter counter)
@@ -150,7 +158,7 @@ static uint32_t edu(Machine *m, enum pasid_edu_counter counter)
 
 static void reset_counters(Machine *m)
 {
-	put32(m, VTDM_BASE + VTDM_RESET, 1);
+	put32(m, MODEL + VTDM_RESET, 1);
 	put32(m, m->bar + PEDU_CONTROL, PEDU_CONTROL_RESET_COUNTERS);
 }
 
@@ -232,14 +240,14 @@ static void set_context(Machine *m, uint16_t sid, uint64_t flags)
 
 static void submit(Machine *m, uint64_t lo, uint64_t hi)
 {
-	uint64_t at = QUEUE + 32 * m->tail;
+	uint64_t at = QUEUE + 32 * m->tail[unit];
 
 	put64(m, at, lo);
 	put64(m, at + 8, hi);
 	put64(m, at + 16, 0);
 	put64(m, at + 24, 0);
-	m->tail = (m->tail + 1) % 128;
-	put64(m, VTD + IQT, m->tail << 5);
+	m->tail[unit] = (m->tail[unit] + 1) % 128;
+	put64(m, VTD + IQT, m->tail[unit] << 5);
 }
 
 /* Returns whether the queue has executed all, and its wait wrote its status */
@@ -248,7 +256,7 @@ static bool wait_done(Machine *m)
 	uint32_t value = ++m->sequence;
 
 	submit(m, 5 | BIT(5) | (uint64_t)value << 32, STATUS);
-	return get32(m, STATUS) == value && get64(m, VTD + IQH) == m->tail << 5;
+	return get32(m, STATUS) == value && get64(m, VTD + IQH) == m->tail[unit] << 5;
 }
 
 #define submit_done(m, lo, hi) ({ submit(m, lo, hi); ASSERT_TRUE(wait_done(m)); })
@@ -385,13 +393,31 @@ static uint64_t config_at(uint16_t sid, unsigned int reg)
 	return CONFIG_SPACE + sid * 0x1000 + reg;
 }
 
+/* A root port with @bus and a window of 1 MiB behind it */
+static void place_port(Machine *m, uint16_t sid, unsigned int bus, uint32_t memory)
+{
+	put32(m, config_at(sid, 0x18), bus << 16 | bus << 8 | sid >> 8);
+	put32(m, config_at(sid, 0x20), memory >> 16 | memory);
+	put16(m, config_at(sid, 0x04), 6);
+}
+
+static void enable_unit(Machine *m)
+{
+	put64(m, VTD + IQA, QUEUE | BIT(11));
+	put64(m, VTD + RTADDR, ROOT | BIT(10));
+	put32(m, VTD + GCMD, BIT(30));
+	put32(m, VTD + GCMD, BIT(26));
+	put32(m, VTD + GCMD, BIT(31) | BIT(26));
+}
+
 static void start_qemu(Machine *m, const char *options)
 {
 	const char *qemu = getenv("QEMU");
-	char vtd[256];
+	char vtd[256], other[300];
 	int in[2], out[2], n;
 
 	snprintf(vtd, sizeof(vtd), "intel-iommu,scalable-mode=on,device-iotlb=on,%s", options);
+	snprintf(other, sizeof(other), "%s,primary-bus=pcie.1", vtd);
 	if (!qemu || pipe(in) || pipe(out))
 		_exit(1);
 	m->qemu = fork();
@@ -404,7 +430,10 @@ static void start_qemu(Machine *m, const char *options)
 		      "-display", "none", "-nodefaults", "-global",
 		      "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off", "-L", getenv("FIRMWARE") ?: ".", "-device", vtd, "-device",
 		      "pasid-edu,addr=2", "-device", "pasid-edu,addr=3", "-device",
-		      "pcie-root-port,id=root1,addr=4,chassis=1", "-device", "pasid-edu,bus=root1", NULL);
+		      "pcie-root-port,id=root1,addr=4,chassis=1", "-device", "pasid-edu,bus=root1",
+		      "-device", "pxb-pcie,id=pcie.1,addr=5,bus_nr=8", "-device", other,
+		      "-device", "pcie-root-port,id=root2,bus=pcie.1,addr=0,chassis=2",
+		      "-device", "pasid-edu,bus=root2", NULL);
 		_exit(127);
 	}
 	close(in[0]);
@@ -430,11 +459,7 @@ static void start_qemu(Machine *m, const char *options)
 	put64(m, ROOT, CONTEXTS | 1);
 	set_context(m, SID, 0xd);	/* P, DTE, PASIDE */
 	set_context(m, SID2, 0xd);
-	put64(m, VTD + IQA, QUEUE | BIT(11));
-	put64(m, VTD + RTADDR, ROOT | BIT(10));
-	put32(m, VTD + GCMD, BIT(30));
-	put32(m, VTD + GCMD, BIT(26));
-	put32(m, VTD + GCMD, BIT(31) | BIT(26));
+	enable_unit(m);
 }
 
 static void stop_qemu(Machine *m)
@@ -1103,7 +1128,7 @@ TEST_F(vtd, device_tlb_silent)
 	submit(self, device_tlb(SID), PAGE(1));
 	EXPECT_FALSE(wait_done(self));
 	put32(self, VTD + FSTS, BIT(6));
-	EXPECT_EQ(self->tail << 5, get64(self, VTD + IQH));
+	EXPECT_EQ(self->tail[unit] << 5, get64(self, VTD + IQH));
 	EXPECT_EQ(self->sequence, get32(self, STATUS));
 	EXPECT_EQ(0, get32(self, BAR + PEDU_TLB_COUNT));
 }
@@ -1115,8 +1140,8 @@ TEST_F(vtd, queue_errors)
 	EXPECT_EQ(BIT(4), get32(self, VTD + FSTS) & 0x70);
 	EXPECT_EQ(1, model(self, VTDM_IQE));
 	/* As a driver does: replace it, then go on */
-	put64(self, QUEUE + 32 * (self->tail - 2), 5 | BIT(5) | 0x77ULL << 32);
-	put64(self, QUEUE + 32 * (self->tail - 2) + 8, STATUS + 8);
+	put64(self, QUEUE + 32 * (self->tail[unit] - 2), 5 | BIT(5) | 0x77ULL << 32);
+	put64(self, QUEUE + 32 * (self->tail[unit] - 2) + 8, STATUS + 8);
 	put32(self, VTD + FSTS, BIT(4));
 	EXPECT_EQ(0x77, get32(self, STATUS + 8));
 	EXPECT_EQ(self->sequence, get32(self, STATUS));
@@ -1342,9 +1367,7 @@ TEST_F(vtd, unplug)
 {
 	uint64_t root = new_table(self), cap;
 
-	put32(self, config_at(PORT, 0x18), 0x00010100);
-	put32(self, config_at(PORT, 0x20), PORT_MEMORY >> 16 | PORT_MEMORY);
-	put16(self, config_at(PORT, 0x04), 6);
+	place_port(self, PORT, 1, PORT_MEMORY);
 	place_device(self, BEHIND, PORT_MEMORY);
 	put16(self, config_at(BEHIND, 0x106), 7);
 	put16(self, config_at(BEHIND, 0x116), 0x8000);
@@ -1379,6 +1402,95 @@ TEST_F(vtd, unplug)
 	EXPECT_EQ(PAGE(1), look(self, 0x7000, 5, 0));
 	submit_done(self, pasid_iotlb(2, 7, 5), 0);
 	EXPECT_EQ(PAGE(2), look(self, 0x7000, 5, 0));
+}
+
+/* Another unit: its registers, tables, queue, caches and faults are not the first one's */
+TEST_F(vtd, units)
+{
+	uint64_t bar[] = { BAR, BAR_UNIT1 }, first[2], lo, hi;
+
+	place_port(self, PORT_UNIT1, 9, BAR_UNIT1);
+	place_device(self, SID_UNIT1, BAR_UNIT1);
+	put16(self, config_at(SID_UNIT1, 0x106), 7);
+	put16(self, config_at(SID_UNIT1, 0x116), 0x8000);
+	unit = 1;
+	self->bar = BAR_UNIT1;
+	ASSERT_EQ(PEDU_ID_VALUE, get32(self, BAR_UNIT1 + PEDU_ID));
+	EXPECT_EQ(VTDM_ID_VALUE, get32(self, MODEL + VTDM_ID));
+	/* Nobody has enabled it */
+	EXPECT_EQ(0, get32(self, VTD + GSTS));
+	EXPECT_EQ(PAGE(3), look(self, PAGE(3), NO_PASID, 0));
+	put64(self, ROOT + 16 * 9, CONTEXTS | 1);
+	set_context(self, SID_UNIT1, 0xd);
+	enable_unit(self);
+	EXPECT_EQ(BIT(31) | BIT(30) | BIT(26), get32(self, VTD + GSTS));
+	ASSERT_TRUE(wait_done(self));
+
+	/* The same DID, PASID and address */
+	for (unit = 0; unit < 2; unit++) {
+		self->bar = bar[unit];
+		first[unit] = new_table(self);
+		map(self, first[unit], 0x7000, PAGE(1 + unit), P | RW | US);
+		set_pe(self, 5, FIRST, 7, first[unit], 0);
+		EXPECT_EQ(PAGE(1 + unit), look(self, 0x7000, 5, 0));
+		EXPECT_EQ(1, model(self, VTDM_FIRST_STAGE));
+		EXPECT_EQ(1, model(self, VTDM_IOTLB_ENTRIES));
+		EXPECT_EQ(1, model(self, VTDM_PASID_ENTRIES));
+		EXPECT_EQ(1, model(self, VTDM_CONTEXT_ENTRIES));
+		EXPECT_EQ(unit ? SID_UNIT1 : SID, get32(self, MODEL + VTDM_ENTRY_SID));
+	}
+
+	/* What either unit drops is its own */
+	for (unit = 0; unit < 2; unit++) {
+		put64(self, entry(self, first[unit], 0x7000, 1, 0), PAGE(3 + unit) | P | RW | US);
+		reset_counters(self);
+	}
+	unit = 0;
+	submit_done(self, context_cache(1, 0, 0, 0), 0);
+	submit_done(self, pasid_cache(3, 0, 0), 0);
+	submit_done(self, iotlb(1, 0), 0);
+	self->bar = BAR;
+	EXPECT_EQ(PAGE(3), look(self, 0x7000, 5, 0));
+	EXPECT_EQ(1, model(self, VTDM_IOTLB_DROPPED));
+	EXPECT_EQ(6, get32(self, MODEL + VTDM_LOG_COUNT));
+	unit = 1;
+	self->bar = BAR_UNIT1;
+	EXPECT_EQ(PAGE(2), look(self, 0x7000, 5, 0));
+	EXPECT_EQ(1, model(self, VTDM_IOTLB_STALE));
+	EXPECT_EQ(0, model(self, VTDM_IOTLB_DROPPED));
+	EXPECT_EQ(0, get32(self, MODEL + VTDM_LOG_COUNT));
+	submit_done(self, pasid_iotlb(3, 7, 5), 0x7000);
+	EXPECT_EQ(PAGE(4), look(self, 0x7000, 5, 0));
+	EXPECT_EQ(0, model(self, VTDM_UNKNOWN_DID));
+
+	/* The TLB of a device, too, is out of the other unit's reach */
+	EXPECT_EQ(PAGE(4), look(self, 0x7000, 5, PEDU_MODE_ATS));
+	EXPECT_EQ(1, get32(self, BAR_UNIT1 + PEDU_TLB_COUNT));
+	unit = 0;
+	submit_done(self, pasid_device_tlb(SID_UNIT1, 5), 0x7000);
+	EXPECT_EQ(1, model(self, VTDM_DEVICE_TLB_NONE));
+	EXPECT_EQ(1, get32(self, BAR_UNIT1 + PEDU_TLB_COUNT));
+	unit = 1;
+	submit_done(self, pasid_device_tlb(SID_UNIT1, 5), 0x7000);
+	EXPECT_EQ(0, model(self, VTDM_DEVICE_TLB_NONE));
+	EXPECT_EQ(0, get32(self, BAR_UNIT1 + PEDU_TLB_COUNT));
+
+	/* Faults */
+	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(self, 0x8000, 5, 0));
+	unit = 0;
+	EXPECT_EQ(0, fault(self));
+	EXPECT_EQ(0, model(self, VTDM_FAULTS));
+	unit = 1;
+	EXPECT_EQ(0x71, take_fault(self, &lo, &hi));
+	EXPECT_EQ(0x8000, lo);
+	EXPECT_EQ(SID_UNIT1, hi & 0xffff);
+
+	/* A stopped queue stops one unit */
+	submit(self, pasid_cache(2, 7, 5), 0);
+	EXPECT_FALSE(wait_done(self));
+	unit = 0;
+	EXPECT_TRUE(wait_done(self));
+	EXPECT_EQ(0, get32(self, VTD + FSTS) & 0x70);
 }
 
 /* Less capable machines refuse what they have not */

@@ -4,13 +4,17 @@
  * have: counters, and what to do wrong. They are at physical address VTDM_BASE, behind
  * the page of the emulated VT-d; a program reaches them by mmap() of /dev/mem. 32
  * bits each unless stated otherwise, little endian. (w) marks those that can be
- * written. Plain C: both the model in vtd.c and test programs include this file.
+ * written. Those of the second unit, like its VT-d registers, are VTDM_STRIDE higher
+ * than the first one's, and so on. Plain C: both the model in vtd.c and test programs
+ * include this file.
  */
 #ifndef VTD_MODEL_H
 #define VTD_MODEL_H
 
 #define VTDM_BASE		0xfed91000
 #define VTDM_SIZE		0x3000
+#define VTDM_STRIDE		0x4000
+#define VTDM_UNITS		8		/* at most */
 
 #define VTDM_ID			0x000		/* VTDM_ID_VALUE, to recognize the model */
 #define VTDM_ID_VALUE		0x4d445456

@@ -16,6 +16,18 @@
  *   slads          A/D bits of the second stage: ECAP.SLADS, SMPWC
  *   fault-records  number of fault recording registers, 1 to 32 (8): CAP.NFR
  *   device-iotlb   ATS: ECAP.DT; QEMU's own
+ *   primary-bus    the unit is in charge of this root bus; for all units but the first
+ *
+ * More units, each behind the host bridge that it is in charge of and ahead of the devices
+ * there, have all to themselves, from registers to caches and interrupt remapping:
+ *
+ *     -device intel-iommu,...
+ *     -device pxb-pcie,id=pcie.1,bus_nr=8,bus=pcie.0
+ *     -device intel-iommu,...,primary-bus=pcie.1
+ *     -device pcie-root-port,id=port1,bus=pcie.1,chassis=1 -device pasid-edu,bus=port1
+ *
+ * The DMAR has a DRHD for each. aw-bits and snoop-control must be equal. KVM would remap
+ * all interrupts by the first unit's table, so this is for TCG.
  *
  * Three caches, each without a limit of time: nothing leaves them unless a
  * descriptor of the right kind and scope says so, or the model is reset. So a
@@ -72,6 +84,7 @@
 #include "qemu/bitops.h"
 #include "qapi/error.h"
 #include "exec/address-spaces.h"
+#include "hw/acpi/aml-build.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/i386/vtd.h"
 #include "hw/i386/vtd_model.h"
@@ -182,6 +195,7 @@ typedef struct Translation {
 } Translation;
 
 struct VTDModel {
+    unsigned int unit;
     MemoryRegion mmio;
     GHashTable *contexts;       /* by SID */
     GHashTable *pasids;         /* by SID and PASID */
@@ -201,6 +215,9 @@ struct VTDModel {
     uint32_t log_count;
     uint64_t log[VTDM_LOG_ENTRIES][2];
 };
+
+static IntelIOMMUState *units[VTDM_UNITS];
+static unsigned int unit_count;
 
 #define COUNT(s, what)          ((s)->model->counter[VTDM_##what]++)
 
@@ -1250,12 +1267,45 @@ void vtd_model_realize(IntelIOMMUState *s)
 {
     VTDModel *m = s->model = g_new0(VTDModel, 1);
 
+    m->unit = unit_count++;
+    units[m->unit] = s;
     m->contexts = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     m->pasids = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     m->iotlb = g_hash_table_new_full(tag_hash, tag_equal, g_free, g_free);
     m->device_tlbs = g_hash_table_new_full(device_hash, device_equal, g_free, NULL);
     memory_region_init_io(&m->mmio, OBJECT(s), &model_ops, s, "vtd-model", VTDM_SIZE);
-    memory_region_add_subregion(get_system_memory(), VTDM_BASE, &m->mmio);
+    memory_region_add_subregion(get_system_memory(), VTDM_BASE + m->unit * VTDM_STRIDE, &m->mmio);
+}
+
+hwaddr vtd_model_registers(IntelIOMMUState *s)
+{
+    return Q35_HOST_BRIDGE_IOMMU_ADDR + s->model->unit * VTDM_STRIDE;
+}
+
+bool vtd_model_of_other(PCIBus *bus)
+{
+    for (unsigned int i = 1; i < unit_count; i++) {
+        if (units[i]->primary_bus == bus) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* For the DMAR: a remapping hardware unit definition (DRHD) for each unit but the first */
+void vtd_model_build_drhds(GArray *table, pci_bus_dev_fn insert_scope)
+{
+    for (unsigned int i = 1; i < unit_count; i++) {
+        GArray *scope = g_array_new(false, true, 1);
+
+        pci_for_each_device_under_bus(units[i]->primary_bus, insert_scope, scope);
+        build_append_int_noprefix(table, 0, 2);                 /* type */
+        build_append_int_noprefix(table, 16 + scope->len, 2);   /* length */
+        build_append_int_noprefix(table, 0, 4);                 /* flags, reserved, segment */
+        build_append_int_noprefix(table, vtd_model_registers(units[i]), 8);
+        g_array_append_vals(table, scope->data, scope->len);
+        g_array_free(scope, true);
+    }
 }
 
 void vtd_model_reset(IntelIOMMUState *s)
@@ -1292,6 +1342,15 @@ void vtd_model_capabilities(IntelIOMMUState *s)
 
 bool vtd_model_check(IntelIOMMUState *s, Error **errp)
 {
+    if (unit_count ? !s->primary_bus || !pci_bus_is_root(s->primary_bus) || s->primary_bus->iommu_ops
+                   : !!s->primary_bus) {
+        error_setg(errp, "all units but the first need primary-bus, a root bus without an IOMMU");
+        return false;
+    }
+    if (unit_count == VTDM_UNITS) {
+        error_setg(errp, "there are %d units at most", VTDM_UNITS);
+        return false;
+    }
     if (s->pasid_bits > 20 || !s->fault_records || s->fault_records > DMAR_FRCD_REG_NR) {
         error_setg(errp, "pasid-bits is at most 20, fault-records 1 to %d", (int)DMAR_FRCD_REG_NR);
         return false;

@@ -13,6 +13,11 @@ void vtd_model_reset(IntelIOMMUState *s);
 void vtd_model_capabilities(IntelIOMMUState *s);
 bool vtd_model_check(IntelIOMMUState *s, Error **errp);
 
+/* Several units: where the registers of one are; whether a root bus is another one's than the first's */
+hwaddr vtd_model_registers(IntelIOMMUState *s);
+bool vtd_model_of_other(PCIBus *bus);
+void vtd_model_build_drhds(GArray *table, pci_bus_dev_fn insert_scope);
+
 PCIAnswer vtd_model_request(PCIBus *bus, void *opaque, int devfn, const PCIRequest *request);
 void vtd_model_set_device_tlb(PCIBus *bus, void *opaque, int devfn, PCIDeviceTLB *tlb);
 
