@@ -1,0 +1,560 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of one VM behind two VT-d units, without a VMM: one second stage, a vIOMMU
+ * of the type INTEL_VTD for each unit, and a pasid-edu device behind each. Both use
+ * the same domain ID, PASIDs and addresses. A change of the second stage reaches
+ * both units; what the guest sends to one vIOMMU does not reach the other's unit.
+ *
+ * Expects pasid-edu devices behind both units bound to vfio-pci, see tests/vtd.
+ */
+#define _GNU_SOURCE
+#include <limits.h>
+#include <poll.h>
+
+#include "kselftest_harness.h"
+#include "vtd-test-lib.h"
+#include "qemu/vtd-model.h"
+
+/* The first stages map this to SPARE_IPA, which the tests map in the second stage */
+#define SPARE		(WHERE + 0x100000UL)
+
+/* The guest's requester IDs of the two devices */
+#define RID(unit)	(VRID + 8 * (unit))
+
+/* What a VM has behind one unit: WHERE is PAGE_A behind the first, PAGE_B behind the other */
+struct part {
+	struct device dev;
+	struct first_stage fs;
+	uint32_t viommu;
+	uint32_t vdevice;
+	uint32_t bypass;
+	uint32_t nested;
+};
+
+FIXTURE(units)
+{
+	struct vm vm;
+	struct part part[2];
+	volatile uint8_t *model[2];
+	int used[2];		/* domain IDs of the units, before a device is opened */
+	int bound[2];		/* and after */
+	int kmsg;
+};
+
+/* How many domain IDs of a unit are in use, or a negative errno */
+static int dids_used(int unit)
+{
+	char path[80];
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path),
+		 "/sys/class/iommu/dmar%d/intel-iommu/domains_used", unit);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%d", &n) != 1)
+		n = -EIO;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* The first pasid-edu device behind a unit, as device_open() counts them */
+static int device_behind(int unit)
+{
+	char path[600], link[PATH_MAX], name[16];
+	int nth;
+
+	snprintf(name, sizeof(name), "/dmar%d", unit);
+	for (nth = 0; !device_sysfs(nth, path, sizeof(path)); nth++) {
+		strcat(path, "/iommu");
+		if (realpath(path, link) && !strcmp(strrchr(link, '/'), name))
+			return nth;
+	}
+	return -ENODEV;
+}
+
+static uint32_t model(struct _test_data_units *self, int unit,
+		      enum vtd_model_counter counter)
+{
+	return *(volatile uint32_t *)(self->model[unit] + VTDM_COUNTER(counter));
+}
+
+/* Descriptors that a unit has executed */
+static uint32_t executed(struct _test_data_units *self, int unit)
+{
+	return *(volatile uint32_t *)(self->model[unit] + VTDM_LOG_COUNT);
+}
+
+static int entry(struct _test_data_units *self, int unit, uint64_t word0,
+		 uint64_t did, uint64_t word2, uint32_t *id)
+{
+	self->vm.viommu = self->part[unit].viommu;
+	return entry_alloc(&self->vm, &self->part[unit].dev, word0, did, word2, id);
+}
+
+static int descriptor(struct _test_data_units *self, int unit, desc_t desc)
+{
+	self->vm.viommu = self->part[unit].viommu;
+	return send_desc(&self->vm, desc);
+}
+
+static int lands(struct _test_data_units *self, int unit, unsigned int pasid,
+		 uint32_t mode, uint64_t iova)
+{
+	return lands_at(&self->part[unit].dev, &self->vm, pasid, mode, iova);
+}
+
+static void map_page(struct _test_data_units *self, int unit, unsigned int page)
+{
+	first_stage_map(&self->part[unit].fs, &self->vm, WHERE, page);
+}
+
+/* All of a part but its device and tables; the device is then attached */
+static int part_build(struct _test_data_units *self, int unit)
+{
+	struct part *part = &self->part[unit];
+	struct vm *vm = &self->vm;
+	int rc;
+
+	rc = iommufd_viommu_alloc(vm->fd, part->dev.edu.id, vm->s2,
+				  IOMMU_VIOMMU_TYPE_INTEL_VTD, NULL, 0,
+				  &part->viommu);
+	if (!rc)
+		rc = entry(self, unit, PE_P | PE_PGTT(4), 1, 0, &part->bypass);
+	if (!rc)
+		rc = iommufd_vdevice_alloc(vm->fd, part->viommu, part->dev.edu.id,
+					   RID(unit), &part->vdevice);
+	if (!rc)
+		rc = entry(self, unit, PE_P | PE_PGTT(1), VDID, part->fs.ipa,
+			   &part->nested);
+	return rc ? rc : attach(&part->dev, NO_PASID, part->nested);
+}
+
+/* All objects of a part, its device detached; returns the first error */
+static int part_destroy(struct _test_data_units *self, int unit)
+{
+	struct part *part = &self->part[unit];
+	const uint32_t ids[] = { part->vdevice, part->nested, part->bypass,
+				 part->viommu };
+	unsigned int i;
+	int rc = detach(&part->dev, NO_PASID);
+
+	for (i = 0; i < ARRAY_SIZE(ids) && !rc; i++)
+		rc = destroy(&self->vm, ids[i]);
+	return rc;
+}
+
+FIXTURE_SETUP(units)
+{
+	struct vm *vm = &self->vm;
+	struct edu none;
+	int i, mem;
+
+	self->kmsg = kmsg_open();
+	ASSERT_LE(0, self->kmsg);
+	mem = open("/dev/mem", O_RDWR | O_SYNC | O_CLOEXEC);
+	ASSERT_LE(0, mem);
+	ASSERT_EQ(0, vm_build(vm, &none, 0, VM_MEMORY));
+	for (i = 0; i < 2; i++) {
+		struct part *part = &self->part[i];
+
+		self->model[i] = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+				      mem, VTDM_BASE + i * VTDM_STRIDE);
+		ASSERT_NE(MAP_FAILED, self->model[i]);
+		ASSERT_EQ(VTDM_ID_VALUE, *(volatile uint32_t *)(self->model[i] + VTDM_ID));
+		*(volatile uint32_t *)(self->model[i] + VTDM_RESET) = 1;
+		self->used[i] = dids_used(i);
+		ASSERT_LE(0, self->used[i]);
+		ASSERT_LE(0, device_behind(i));
+		ASSERT_EQ(0, device_open(&part->dev, vm->fd, device_behind(i)));
+		self->bound[i] = dids_used(i);
+		first_stage_init(&part->fs, vm);
+		map_page(self, i, i ? PAGE_B : PAGE_A);
+		*first_stage_entry(&part->fs, vm, SPARE) = SPARE_IPA | FS_ENTRY | FS_DIRTY;
+	}
+	close(mem);
+	ASSERT_EQ(0, hwpt_alloc(vm, &self->part[0].dev.edu, vm->ioas,
+				IOMMU_HWPT_ALLOC_NEST_PARENT |
+				IOMMU_HWPT_ALLOC_PASID, &vm->s2));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, part_build(self, i));
+	EXPECT_EQ(PAGE_A, lands(self, 0, NO_PASID, 0, WHERE));
+	EXPECT_EQ(PAGE_B, lands(self, 1, NO_PASID, 0, WHERE));
+}
+
+FIXTURE_TEARDOWN(units)
+{
+	struct vm *vm = &self->vm;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, part_destroy(self, i));
+	EXPECT_EQ(0, destroy(vm, vm->s2));
+	for (i = 0; i < 2; i++) {
+		device_close(&self->part[i].dev);
+		EXPECT_EQ(self->used[i], dids_used(i));
+		munmap((void *)self->model[i], PAGE_SIZE);
+	}
+	close(vm->fd);
+	munmap(vm->mem, GUEST_PAGES * PAGE_SIZE);
+	EXPECT_EQ(0, kmsg_count(self->kmsg, VTD_TROUBLE));
+}
+
+/* Each device gets what its own guest tables say, by a nested entry of its own unit */
+TEST_F(units, translation)
+{
+	static const unsigned int pages[] = { PAGE_A, PAGE_B };
+	uint32_t before[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		struct part *part = &self->part[i];
+
+		before[0] = model(self, i, VTDM_NESTED);
+		before[1] = model(self, !i, VTDM_NESTED);
+		ASSERT_EQ(0, attach(&part->dev, PASID, part->nested));
+		EXPECT_EQ(pages[i], lands(self, i, PASID, 0, WHERE));
+		/* The last PASID table entry that the unit has read: P, PGTT, and the PASID */
+		EXPECT_EQ(PE_P | PE_PGTT(3),
+			  *(volatile uint64_t *)(self->model[i] + VTDM_ENTRY(0)) & 0x1c1);
+		EXPECT_EQ(PASID, *(volatile uint32_t *)(self->model[i] + VTDM_ENTRY_PASID));
+		EXPECT_EQ(pages[i], lands(self, i, NO_PASID, 0, WHERE));
+		EXPECT_EQ(before[0] + 2, model(self, i, VTDM_NESTED));
+		EXPECT_EQ(before[1], model(self, !i, VTDM_NESTED));
+		EXPECT_EQ(BLOCKED, lands(self, i, PASID, 0, NOT_MAPPED));
+		EXPECT_EQ(BLOCKED, lands(self, i, PASID, 0, IPA(PAGE_C)));
+		ASSERT_EQ(0, attach(&part->dev, PASID, part->bypass));
+		EXPECT_EQ(PAGE_C, lands(self, i, PASID, 0, IPA(PAGE_C)));
+		ASSERT_EQ(0, detach(&part->dev, PASID));
+		EXPECT_EQ(BLOCKED, lands(self, i, PASID, 0, WHERE));
+	}
+}
+
+/* Where the devices reach the second stage's page at SPARE_IPA */
+struct path {
+	unsigned int pasid;
+	uint32_t mode;
+	uint64_t iova;
+};
+
+static void second_stage_changes(struct __test_metadata *_metadata,
+				 struct _test_data_units *self,
+				 const struct path *paths, unsigned int num)
+{
+	static const int gone[] = { BLOCKED, -100 - PEDU_ERR_ATS_NONE };
+	struct vm *vm = &self->vm;
+	uint32_t dropped[2];
+	unsigned int i, page;
+	int unit;
+
+	for (page = PAGE_C; page <= PAGE_E; page++) {
+		ASSERT_EQ(0, ioas_map(vm, page, 1, SPARE_IPA));
+		for (unit = 0; unit < 2; unit++) {
+			dropped[unit] = model(self, unit, VTDM_IOTLB_DROPPED);
+			for (i = 0; i < num; i++)
+				EXPECT_EQ(page, lands(self, unit, paths[i].pasid, paths[i].mode,
+						      paths[i].iova));
+		}
+		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		for (unit = 0; unit < 2; unit++) {
+			EXPECT_LT(dropped[unit], model(self, unit, VTDM_IOTLB_DROPPED));
+			for (i = 0; i < num; i++)
+				EXPECT_EQ(gone[!!(paths[i].mode & PEDU_MODE_ATS)],
+					  lands(self, unit, paths[i].pasid, paths[i].mode,
+						paths[i].iova));
+		}
+	}
+	for (unit = 0; unit < 2; unit++)
+		EXPECT_EQ(0, model(self, unit, VTDM_IOTLB_STALE));
+}
+
+/* An unmap is complete for both units when the call returns */
+TEST_F(units, second_stage)
+{
+	const struct path paths[] = {
+		{ NO_PASID, 0, SPARE }, { PASID, 0, SPARE }, { PASID + 1, 0, SPARE_IPA },
+	};
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, attach(&self->part[i].dev, PASID, self->part[i].nested));
+		ASSERT_EQ(0, attach(&self->part[i].dev, PASID + 1, self->part[i].bypass));
+	}
+	second_stage_changes(_metadata, self, paths, ARRAY_SIZE(paths));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, detach(&self->part[i].dev, PASID));
+		ASSERT_EQ(0, detach(&self->part[i].dev, PASID + 1));
+	}
+}
+
+TEST_F(units, second_stage_ats)
+{
+	const struct path path = { NO_PASID, PEDU_MODE_ATS, SPARE };
+	int i;
+
+	second_stage_changes(_metadata, self, &path, 1);
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, tlb_entries(&self->part[i].dev));
+	/* Only one of the devices has anything in its TLB */
+	ASSERT_EQ(0, ioas_map(&self->vm, PAGE_C, 1, SPARE_IPA));
+	EXPECT_EQ(PAGE_C, lands(self, 0, NO_PASID, 0, SPARE));
+	EXPECT_EQ(PAGE_C, lands(self, 1, NO_PASID, PEDU_MODE_ATS, SPARE));
+	EXPECT_EQ(1, tlb_entries(&self->part[1].dev));
+	ASSERT_EQ(0, ioas_unmap(&self->vm, SPARE_IPA, PAGE_SIZE));
+	EXPECT_EQ(0, tlb_entries(&self->part[1].dev));
+	EXPECT_EQ(BLOCKED, lands(self, 0, NO_PASID, 0, SPARE));
+	EXPECT_EQ(BLOCKED, lands(self, 1, NO_PASID, 0, SPARE));
+}
+
+/* A device on the second stage itself, beside the other one's first stage */
+TEST_F(units, parent)
+{
+	struct vm *vm = &self->vm;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		struct device *dev = &self->part[i].dev;
+
+		ASSERT_EQ(0, attach(dev, NO_PASID, vm->s2));
+		ASSERT_EQ(0, ioas_map(vm, PAGE_C, 1, SPARE_IPA));
+		EXPECT_EQ(PAGE_C, lands(self, i, NO_PASID, 0, SPARE_IPA));
+		EXPECT_EQ(PAGE_D, lands(self, i, NO_PASID, 0, IPA(PAGE_D)));
+		EXPECT_EQ(BLOCKED, lands(self, i, NO_PASID, 0, WHERE));
+		EXPECT_EQ(PAGE_C, lands(self, !i, NO_PASID, 0, SPARE));
+		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		EXPECT_EQ(BLOCKED, lands(self, i, NO_PASID, 0, SPARE_IPA));
+		EXPECT_EQ(BLOCKED, lands(self, !i, NO_PASID, 0, SPARE));
+		ASSERT_EQ(0, attach(dev, NO_PASID, self->part[i].nested));
+		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, 0, WHERE));
+	}
+}
+
+/* Descriptors of any kind reach the unit of their vIOMMU and leave the other's entries alone */
+TEST_F(units, invalidation)
+{
+	const desc_t descs[] = {
+		D_PAGE(VDID, 0, WHERE), D_PASID(VDID, 0), D_IOTLB(VDID),
+		D_IOTLB_GLOBAL, D_PC(VDID), D_PC_GLOBAL, D_CC_GLOBAL,
+		D_PAGE(VDID, 0, 60),
+	};
+	unsigned int i, page[2] = { PAGE_A, PAGE_B };
+
+	for (i = 0; i < 2 * ARRAY_SIZE(descs); i++) {
+		const int sender = i & 1, other = !sender;
+		unsigned int next = page[sender] == PAGE_C ? PAGE_D : PAGE_C;
+		uint32_t before[2];
+
+		map_page(self, sender, next);
+		map_page(self, other, PAGE_E);
+		EXPECT_EQ(page[sender], lands(self, sender, NO_PASID, 0, WHERE));
+		EXPECT_EQ(page[other], lands(self, other, NO_PASID, 0, WHERE));
+		before[0] = executed(self, sender);
+		before[1] = executed(self, other);
+		ASSERT_EQ(0, descriptor(self, sender, descs[i / 2]));
+		EXPECT_LT(before[0], executed(self, sender));
+		EXPECT_EQ(before[1], executed(self, other));
+		EXPECT_EQ(next, lands(self, sender, NO_PASID, 0, WHERE));
+		EXPECT_EQ(page[other], lands(self, other, NO_PASID, 0, WHERE));
+		map_page(self, other, page[other]);
+		page[sender] = next;
+	}
+}
+
+/* A descriptor for a device goes to the vIOMMU that has it */
+TEST_F(units, device_tlb)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, PEDU_MODE_ATS, WHERE));
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(-EIO, descriptor(self, !i, D_DEV(RID(i), WHERE)));
+		EXPECT_EQ(1, tlb_entries(&self->part[i].dev));
+		ASSERT_EQ(0, descriptor(self, i, D_DEV(RID(i), WHERE)));
+		EXPECT_EQ(0, tlb_entries(&self->part[i].dev));
+		EXPECT_EQ(!i, tlb_entries(&self->part[!i].dev));
+	}
+}
+
+/* One that does not answer fails the queue of its own unit only */
+TEST_F(units, silent_device)
+{
+	EXPECT_EQ(PAGE_A, lands(self, 0, NO_PASID, PEDU_MODE_ATS, WHERE));
+	EXPECT_EQ(PAGE_B, lands(self, 1, NO_PASID, PEDU_MODE_ATS, WHERE));
+	set32(&self->part[1].dev, PEDU_INV_MODE, PEDU_INV_SILENT);
+	EXPECT_EQ(-ETIMEDOUT, descriptor(self, 1, D_DEV(RID(1), WHERE)));
+	EXPECT_LT(0, model(self, 1, VTDM_ITE));
+	EXPECT_EQ(0, descriptor(self, 0, D_DEV(RID(0), WHERE)));
+	EXPECT_EQ(0, tlb_entries(&self->part[0].dev));
+	EXPECT_EQ(0, model(self, 0, VTDM_ITE));
+	set32(&self->part[1].dev, PEDU_INV_MODE, PEDU_INV_OBEY);
+	EXPECT_EQ(0, descriptor(self, 1, D_DEV(RID(1), WHERE)));
+	EXPECT_EQ(0, tlb_entries(&self->part[1].dev));
+	EXPECT_LT(0, kmsg_count(self->kmsg, "Invalidation Time-out Error"));
+}
+
+/* A device, its objects and the vIOMMU of the other unit do not go together */
+TEST_F(units, refused)
+{
+	struct vm *vm = &self->vm;
+	uint32_t id;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		struct part *part = &self->part[i], *other = &self->part[!i];
+		struct device *dev = &part->dev;
+
+		EXPECT_EQ(-EINVAL, attach(dev, NO_PASID, other->nested));
+		EXPECT_EQ(-EINVAL, attach(dev, NO_PASID, other->bypass));
+		EXPECT_EQ(-EINVAL, attach(dev, PASID, other->nested));
+		EXPECT_EQ(-EINVAL, attach(dev, PASID, other->bypass));
+		vm->viommu = other->viommu;
+		EXPECT_EQ(-EINVAL, entry_alloc(vm, dev, PE_P | PE_PGTT(1), VDID,
+					       part->fs.ipa, &id));
+		EXPECT_EQ(-EINVAL, entry_alloc(vm, dev, 0, 0, 0, &id));
+		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, 0, WHERE));
+		EXPECT_EQ(BLOCKED, lands(self, i, PASID, 0, WHERE));
+
+		ASSERT_EQ(0, attach(dev, NO_PASID, part->bypass));
+		ASSERT_EQ(0, destroy(vm, part->vdevice));
+		EXPECT_EQ(-EINVAL, iommufd_vdevice_alloc(vm->fd, other->viommu,
+							 dev->edu.id, RID(i), &id));
+		/* Nor is there one now */
+		EXPECT_EQ(-EIO, descriptor(self, !i, D_DEV(RID(i), WHERE)));
+		EXPECT_EQ(-ENOENT, attach(dev, NO_PASID, part->nested));
+		/* The other unit's device may have the same requester ID in the guest */
+		ASSERT_EQ(0, iommufd_vdevice_alloc(vm->fd, part->viommu, dev->edu.id,
+						   RID(!i), &id));
+		ASSERT_EQ(0, destroy(vm, id));
+		ASSERT_EQ(0, iommufd_vdevice_alloc(vm->fd, part->viommu, dev->edu.id,
+						   RID(i), &part->vdevice));
+		ASSERT_EQ(0, attach(dev, NO_PASID, part->nested));
+		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, 0, WHERE));
+	}
+}
+
+/* Each unit has its own interrupt, and its faults go to its own vIOMMU */
+TEST_F(units, events)
+{
+	struct record record;
+	uint32_t id[2];
+	int fd[2], i;
+
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, iommufd_veventq_alloc(self->vm.fd, self->part[i].viommu,
+						   IOMMU_VEVENTQ_TYPE_INTEL_VTD, 16,
+						   &id[i], &fd[i]));
+	for (i = 0; i < 6; i++) {
+		const int unit = i & 1;
+		struct pollfd in = { .fd = fd[unit], .events = POLLIN };
+		const uint64_t iova = NOT_MAPPED + i * PAGE_SIZE;
+
+		/* The unit raises no interrupt until the handler of the last one ends */
+		usleep(150000);
+		EXPECT_EQ(BLOCKED, lands(self, unit, NO_PASID, 0, iova));
+		ASSERT_EQ(1, poll(&in, 1, 20000));
+		ASSERT_EQ(sizeof(record), read(fd[unit], &record, sizeof(record)));
+		EXPECT_EQ(i / 2, record.header.sequence);
+		EXPECT_EQ(iova, record.rec[0]);
+		EXPECT_EQ(RID(unit), record.rec[1] & 0xffff);
+		EXPECT_EQ(0, read(fd[!unit], &record, sizeof(record)));
+	}
+	for (i = 0; i < 2; i++) {
+		close(fd[i]);
+		ASSERT_EQ(0, destroy(&self->vm, id[i]));
+	}
+}
+
+/* One vIOMMU goes and comes; the other goes on */
+TEST_F(units, destroy)
+{
+	struct vm *vm = &self->vm;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		const int other = !i, used = dids_used(i);
+		unsigned int page = other ? PAGE_B : PAGE_A;
+
+		ASSERT_EQ(0, ioas_map(vm, PAGE_C, 1, SPARE_IPA));
+		EXPECT_EQ(PAGE_C, lands(self, i, NO_PASID, 0, SPARE));
+		EXPECT_EQ(PAGE_C, lands(self, other, NO_PASID, 0, SPARE));
+		ASSERT_EQ(0, part_destroy(self, i));
+		EXPECT_EQ(self->bound[i], dids_used(i));
+		EXPECT_EQ(BLOCKED, lands(self, i, NO_PASID, 0, WHERE));
+		EXPECT_EQ(-EBUSY, destroy(vm, vm->s2));
+
+		EXPECT_EQ(page, lands(self, other, NO_PASID, 0, WHERE));
+		map_page(self, other, PAGE_D);
+		ASSERT_EQ(0, descriptor(self, other, D_PAGE(VDID, 0, WHERE)));
+		EXPECT_EQ(PAGE_D, lands(self, other, NO_PASID, 0, WHERE));
+		map_page(self, other, page);
+		ASSERT_EQ(0, descriptor(self, other, D_PAGE(VDID, 0, WHERE)));
+		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		EXPECT_EQ(BLOCKED, lands(self, other, NO_PASID, 0, SPARE));
+
+		ASSERT_EQ(0, part_build(self, i));
+		EXPECT_EQ(used, dids_used(i));
+		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, 0, WHERE));
+		EXPECT_EQ(BLOCKED, lands(self, i, NO_PASID, 0, SPARE));
+	}
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* The device behind either unit is unplugged, with all its objects, and comes back */
+TEST_F(units, unplug)
+{
+	char path[600], file[700], bdf[16];
+	struct vm *vm = &self->vm;
+	int unit, i;
+
+	for (unit = 0; unit < 2; unit++) {
+		struct part *part = &self->part[unit];
+		unsigned int page = unit ? PAGE_A : PAGE_B;
+
+		ASSERT_EQ(0, device_sysfs(device_behind(unit), path, sizeof(path)));
+		snprintf(bdf, sizeof(bdf), "%s", strrchr(path, '/') + 1);
+		ASSERT_EQ(0, ioas_map(vm, PAGE_C, 1, SPARE_IPA));
+		EXPECT_EQ(PAGE_C, lands(self, unit, NO_PASID, 0, SPARE));
+		EXPECT_EQ(PAGE_C, lands(self, !unit, NO_PASID, 0, SPARE));
+		device_close(&part->dev);
+		EXPECT_EQ(self->used[unit], dids_used(unit));
+		snprintf(file, sizeof(file), "%s/remove", path);
+		ASSERT_EQ(0, write_file(file, "1"));
+
+		/* The kernel has destroyed the virtual device and the attach, no more */
+		EXPECT_EQ(-ENOENT, destroy(vm, part->vdevice));
+		EXPECT_EQ(-EIO, descriptor(self, unit, D_DEV(RID(unit), WHERE)));
+		EXPECT_EQ(0, descriptor(self, unit, D_IOTLB_GLOBAL));
+		EXPECT_EQ(page, lands(self, !unit, NO_PASID, 0, WHERE));
+		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		EXPECT_EQ(BLOCKED, lands(self, !unit, NO_PASID, 0, SPARE));
+
+		ASSERT_EQ(0, write_file("/sys/bus/pci/rescan", "1"));
+		snprintf(file, sizeof(file), "/sys/bus/pci/devices/%s/driver_override", bdf);
+		for (i = 0; i < 1000 && access(file, F_OK); i++)
+			usleep(1000);
+		ASSERT_EQ(0, write_file(file, "vfio-pci"));
+		ASSERT_EQ(0, write_file("/sys/bus/pci/drivers_probe", bdf));
+		ASSERT_LE(0, device_behind(unit));
+		ASSERT_EQ(0, device_open(&part->dev, vm->fd, device_behind(unit)));
+		/* The vIOMMU and its HWPTs are there for it */
+		ASSERT_EQ(0, iommufd_vdevice_alloc(vm->fd, part->viommu, part->dev.edu.id,
+						   RID(unit), &part->vdevice));
+		ASSERT_EQ(0, attach(&part->dev, NO_PASID, part->nested));
+		EXPECT_EQ(unit ? PAGE_B : PAGE_A, lands(self, unit, NO_PASID, 0, WHERE));
+		EXPECT_EQ(BLOCKED, lands(self, unit, NO_PASID, 0, SPARE));
+	}
+}
+
+TEST_HARNESS_MAIN
