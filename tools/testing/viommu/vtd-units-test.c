@@ -10,6 +10,9 @@
 #define _GNU_SOURCE
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "kselftest_harness.h"
 #include "vtd-test-lib.h"
@@ -144,40 +147,62 @@ static int part_destroy(struct _test_data_units *self, int unit)
 	return rc;
 }
 
-FIXTURE_SETUP(units)
+static int units_build(struct _test_data_units *self)
 {
 	struct vm *vm = &self->vm;
 	struct edu none;
-	int i, mem;
+	int i, mem, rc;
 
 	self->kmsg = kmsg_open();
-	ASSERT_LE(0, self->kmsg);
 	mem = open("/dev/mem", O_RDWR | O_SYNC | O_CLOEXEC);
-	ASSERT_LE(0, mem);
-	ASSERT_EQ(0, vm_build(vm, &none, 0, VM_MEMORY));
-	for (i = 0; i < 2; i++) {
+	if (self->kmsg < 0 || mem < 0)
+		return -ENODEV;
+	rc = vm_build(vm, &none, 0, VM_MEMORY);
+	for (i = 0; i < 2 && !rc; i++) {
 		struct part *part = &self->part[i];
 
 		self->model[i] = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 				      mem, VTDM_BASE + i * VTDM_STRIDE);
-		ASSERT_NE(MAP_FAILED, self->model[i]);
-		ASSERT_EQ(VTDM_ID_VALUE, *(volatile uint32_t *)(self->model[i] + VTDM_ID));
+		if (self->model[i] == MAP_FAILED ||
+		    *(volatile uint32_t *)(self->model[i] + VTDM_ID) != VTDM_ID_VALUE)
+			return -ENODEV;
 		*(volatile uint32_t *)(self->model[i] + VTDM_RESET) = 1;
 		self->used[i] = dids_used(i);
-		ASSERT_LE(0, self->used[i]);
-		ASSERT_LE(0, device_behind(i));
-		ASSERT_EQ(0, device_open(&part->dev, vm->fd, device_behind(i)));
+		rc = device_behind(i);
+		if (rc >= 0)
+			rc = device_open(&part->dev, vm->fd, rc);
 		self->bound[i] = dids_used(i);
 		first_stage_init(&part->fs, vm);
 		map_page(self, i, i ? PAGE_B : PAGE_A);
 		*first_stage_entry(&part->fs, vm, SPARE) = SPARE_IPA | FS_ENTRY | FS_DIRTY;
 	}
 	close(mem);
-	ASSERT_EQ(0, hwpt_alloc(vm, &self->part[0].dev.edu, vm->ioas,
+	if (!rc)
+		rc = hwpt_alloc(vm, &self->part[0].dev.edu, vm->ioas,
 				IOMMU_HWPT_ALLOC_NEST_PARENT |
-				IOMMU_HWPT_ALLOC_PASID, &vm->s2));
-	for (i = 0; i < 2; i++)
-		ASSERT_EQ(0, part_build(self, i));
+				IOMMU_HWPT_ALLOC_PASID, &vm->s2);
+	for (i = 0; i < 2 && !rc; i++)
+		rc = part_build(self, i);
+	return rc;
+}
+
+static void units_close(struct _test_data_units *self)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		device_close(&self->part[i].dev);
+		munmap((void *)self->model[i], PAGE_SIZE);
+	}
+	close(self->vm.fd);
+	munmap(self->vm.mem, GUEST_PAGES * PAGE_SIZE);
+}
+
+FIXTURE_SETUP(units)
+{
+	ASSERT_EQ(0, units_build(self));
+	ASSERT_LE(0, self->used[0]);
+	ASSERT_LE(0, self->used[1]);
 	EXPECT_EQ(PAGE_A, lands(self, 0, NO_PASID, 0, WHERE));
 	EXPECT_EQ(PAGE_B, lands(self, 1, NO_PASID, 0, WHERE));
 }
@@ -190,13 +215,9 @@ FIXTURE_TEARDOWN(units)
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(0, part_destroy(self, i));
 	EXPECT_EQ(0, destroy(vm, vm->s2));
-	for (i = 0; i < 2; i++) {
-		device_close(&self->part[i].dev);
+	units_close(self);
+	for (i = 0; i < 2; i++)
 		EXPECT_EQ(self->used[i], dids_used(i));
-		munmap((void *)self->model[i], PAGE_SIZE);
-	}
-	close(vm->fd);
-	munmap(vm->mem, GUEST_PAGES * PAGE_SIZE);
 	EXPECT_EQ(0, kmsg_count(self->kmsg, VTD_TROUBLE));
 }
 
@@ -264,8 +285,10 @@ static void second_stage_changes(struct __test_metadata *_metadata,
 						paths[i].iova));
 		}
 	}
-	for (unit = 0; unit < 2; unit++)
+	for (unit = 0; unit < 2; unit++) {
 		EXPECT_EQ(0, model(self, unit, VTDM_IOTLB_STALE));
+		EXPECT_EQ(0, model(self, unit, VTDM_DEVICE_TLB_EARLY));
+	}
 }
 
 /* An unmap is complete for both units when the call returns */
@@ -555,6 +578,178 @@ TEST_F(units, unplug)
 		EXPECT_EQ(unit ? PAGE_B : PAGE_A, lands(self, unit, NO_PASID, 0, WHERE));
 		EXPECT_EQ(BLOCKED, lands(self, unit, NO_PASID, 0, SPARE));
 	}
+}
+
+/* Both guests' sides at work, under DMA, while the second stage changes */
+
+#define ROUNDS	200
+
+struct race {
+	struct _test_data_units *self;
+	int unit;
+	volatile bool stop;
+	long bad;
+	long done;
+};
+
+static void *race_invalidate(void *arg)
+{
+	struct race *race = arg;
+	const desc_t descs[] = { D_PAGE(VDID, 0, WHERE), D_IOTLB(VDID), D_PC(VDID),
+				 D_DEV(RID(race->unit), WHERE), D_IOTLB_GLOBAL };
+	struct vm vm = race->self->vm;
+
+	vm.viommu = race->self->part[race->unit].viommu;
+	for (; !race->stop; race->done++) {
+		uint32_t num = ARRAY_SIZE(descs);
+
+		if (send_descs(&vm, descs, &num) || num != ARRAY_SIZE(descs))
+			race->bad++;
+	}
+	return NULL;
+}
+
+static void *race_replace(void *arg)
+{
+	struct race *race = arg;
+	struct part *part = &race->self->part[race->unit];
+
+	for (; !race->stop; race->done++)
+		if (attach(&part->dev, NO_PASID, part->bypass) ||
+		    attach(&part->dev, NO_PASID, part->nested) ||
+		    attach(&part->dev, PASID + 1, part->nested) ||
+		    detach(&part->dev, PASID + 1))
+			race->bad++;
+	return NULL;
+}
+
+/* Writes to WHERE, over and over, by the PASID's translation */
+static void dma_start(struct device *dev)
+{
+	set64(dev, PEDU_CH(1) + PEDU_CH_ADDR, WHERE + 64);
+	set32(dev, PEDU_CH(1) + PEDU_CH_BUFFER, 64);
+	set32(dev, PEDU_CH(1) + PEDU_CH_LENGTH, 8);
+	set32(dev, PEDU_CH(1) + PEDU_CH_PASID, PEDU_PASID_VALID | PASID);
+	set32(dev, PEDU_CH(1) + PEDU_CH_MODE, PEDU_MODE_ATS);
+	set32(dev, PEDU_CH(1) + PEDU_CH_DELAY, 20);
+	set32(dev, PEDU_CH(1) + PEDU_CH_CMD, PEDU_CMD_START | PEDU_CMD_TO_MEMORY |
+					     PEDU_CMD_REPEAT);
+}
+
+static int races_start(struct _test_data_units *self, struct race *races,
+		       pthread_t *threads)
+{
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; i < 4 && !rc; i++) {
+		struct part *part = &self->part[i & 1];
+
+		races[i] = (struct race){ .self = self, .unit = i & 1 };
+		if (i < 2) {
+			rc = attach(&part->dev, PASID, part->nested);
+			dma_start(&part->dev);
+		}
+		if (!rc)
+			rc = -pthread_create(&threads[i], NULL,
+					     i & 2 ? race_replace : race_invalidate,
+					     &races[i]);
+	}
+	return rc;
+}
+
+TEST_F(units, races)
+{
+	static const uint32_t modes[] = { 0, PEDU_MODE_ATS };
+	static const int gone[] = { BLOCKED, -100 - PEDU_ERR_ATS_NONE };
+	struct vm *vm = &self->vm;
+	pthread_t threads[4];
+	struct race races[4];
+	unsigned int i, round;
+	uint32_t status;
+
+	ASSERT_EQ(0, races_start(self, races, threads));
+	for (round = 0; round < ROUNDS; round++) {
+		unsigned int page = PAGE_C + round % 3;
+
+		ASSERT_EQ(0, ioas_map(vm, page, 1, SPARE_IPA));
+		for (i = 0; i < 4; i++)
+			ASSERT_EQ(page, lands(self, i & 1, PASID, modes[i / 2], SPARE));
+		ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+		for (i = 0; i < 4; i++)
+			ASSERT_EQ(gone[i / 2], lands(self, i & 1, PASID, modes[i / 2], SPARE));
+	}
+	for (i = 0; i < 4; i++)
+		races[i].stop = true;
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+		EXPECT_EQ(0, races[i].bad);
+		EXPECT_LT(0, races[i].done);
+	}
+	for (i = 0; i < 2; i++) {
+		struct device *dev = &self->part[i].dev;
+
+		status = reg32(dev, PEDU_CH(1) + PEDU_CH_STATUS);
+		EXPECT_TRUE(status & PEDU_STATUS_BUSY);
+		EXPECT_FALSE(status & PEDU_STATUS_ERROR);
+		EXPECT_LT(0, reg32(dev, PEDU_CH(1) + PEDU_CH_ROUNDS));
+		set32(dev, PEDU_CH(1) + PEDU_CH_CMD, PEDU_CMD_STOP);
+		ASSERT_EQ(0, detach(dev, PASID));
+	}
+}
+
+/* The process of the VM dies in the middle of that; another VM then has both devices */
+TEST(killed)
+{
+	static struct _test_data_units self;
+	const int used[] = { dids_used(0), dids_used(1) };
+	int kmsg = kmsg_open(), ready[2], status, round, i;
+	char byte;
+	pid_t pid;
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_LE(0, used[0]);
+	ASSERT_LE(0, used[1]);
+	for (round = 0; round < 3; round++) {
+		ASSERT_EQ(0, pipe(ready));
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			struct race races[4];
+			pthread_t threads[4];
+
+			close(ready[0]);
+			if (units_build(&self) || races_start(&self, races, threads) ||
+			    write(ready[1], "", 1) != 1)
+				_exit(1);
+			for (;;)
+				if (ioas_map(&self.vm, PAGE_C, 1, SPARE_IPA) ||
+				    ioas_unmap(&self.vm, SPARE_IPA, PAGE_SIZE))
+					_exit(2);
+		}
+		close(ready[1]);
+		ASSERT_EQ(1, read(ready[0], &byte, 1));
+		close(ready[0]);
+		usleep(30000 * round);
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status));
+	}
+	/* The last references go with work that is deferred */
+	for (i = 0; i < 1000 && (used[0] != dids_used(0) || used[1] != dids_used(1)); i++)
+		usleep(1000);
+	EXPECT_EQ(used[0], dids_used(0));
+	EXPECT_EQ(used[1], dids_used(1));
+	ASSERT_EQ(0, units_build(&self));
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(&self, i, NO_PASID, 0, WHERE));
+		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(&self, i, NO_PASID, PEDU_MODE_ATS, WHERE));
+		EXPECT_EQ(BLOCKED, lands(&self, i, PASID, 0, WHERE));
+		EXPECT_EQ(0, part_destroy(&self, i));
+	}
+	EXPECT_EQ(0, destroy(&self.vm, self.vm.s2));
+	units_close(&self);
+	EXPECT_EQ(0, kmsg_count(kmsg, VTD_TROUBLE));
 }
 
 TEST_HARNESS_MAIN
