@@ -611,6 +611,72 @@ static void attach_test_refusals(struct kunit *test)
 	free_domain(a);
 }
 
+#ifdef CONFIG_IRQ_REMAP
+#define IRQ_TABLE	GENMASK_ULL(51, 6)
+
+struct irq_writer {
+	struct amd_iommu *iommu;
+	struct irq_remap_table tables[2];
+	u32 n;
+	u32 lost;
+};
+
+/* Gives device 0 one interrupt table, then the other */
+static int write_irqs(void *data)
+{
+	struct irq_writer *w = data;
+	u64 *q2 = &w->iommu->pci_seg->dev_table[0].data[2];
+	u64 want = 0;
+
+	while (!kthread_should_stop()) {
+		w->lost += (READ_ONCE(*q2) & IRQ_TABLE) != want;
+		set_dte_irq_entry(w->iommu, 0, &w->tables[w->n & 1]);
+		want = iommu_virt_to_phys(w->tables[w->n & 1].table);
+		WRITE_ONCE(w->n, w->n + 1);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Interrupts are set up while the mode changes: neither loses the other */
+static void attach_test_irqs(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	struct dev_table_entry *dte = &fake->dev_table[0];
+	struct task_struct *thread;
+	struct irq_writer *writer;
+	u32 lost = 0, n;
+	int i;
+
+	writer = kunit_kzalloc(test, sizeof(*writer), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, writer);
+	for (i = 0; i < 2; i++) {
+		writer->tables[i].table = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, writer->tables[i].table);
+	}
+	writer->iommu = &fake->iommu;
+	thread = kthread_create(write_irqs, writer, "irq-writer");
+	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(thread));
+	kthread_bind(thread, cpumask_last(cpu_online_mask));
+	wake_up_process(thread);
+
+	/* Much of both, whichever of the two is slower */
+	for (n = 0; n < 200000 || READ_ONCE(writer->n) < 200000; n++) {
+		struct dev_table_entry new = {
+			.data[2] = n & 1 ? MODE5 : 0,
+		};
+
+		write_dte_upper128(dte, &new);
+		lost += !!(READ_ONCE(dte->data[2]) & MODE5) != (n & 1);
+		cond_resched();
+	}
+	kthread_stop(thread);
+	KUNIT_EXPECT_EQ(test, 0, lost);
+	KUNIT_EXPECT_EQ(test, 0, writer->lost);
+	memset(dte, 0, sizeof(*dte));
+}
+#endif
+
 /* Nesting parents */
 
 static void parent_test_alloc(struct kunit *test)
@@ -1644,6 +1710,9 @@ static struct kunit_case amd_viommu_queue_test_cases[] = {
 	KUNIT_CASE_SLOW(attach_test_states),
 	KUNIT_CASE(attach_test_commands),
 	KUNIT_CASE(attach_test_refusals),
+#ifdef CONFIG_IRQ_REMAP
+	KUNIT_CASE(attach_test_irqs),
+#endif
 	KUNIT_CASE(parent_test_alloc),
 	KUNIT_CASE(parent_test_flush),
 	KUNIT_CASE(parent_test_dirty),

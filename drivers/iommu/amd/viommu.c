@@ -249,23 +249,16 @@ struct amd_vdte_write {
 	struct amd_vdte_host host;
 };
 
-/* The half that @step changes; others may write the interrupt fields */
+/* The half that @step changes */
 static void amd_vdte_store(struct dev_table_entry *dte,
 			   const struct amd_vdte_step *step)
 {
-	u64 old, new;
+	struct dev_table_entry new = step->to;
 
-	if (!step->upper) {
-		/* One store of 128 bits; dte_lock excludes other writers */
-		arch_cmpxchg128_local(&dte->data128[0], dte->data128[0],
-				      step->to.data128[0]);
-		return;
-	}
-	old = READ_ONCE(dte->data[2]);
-	do {
-		new = (old & ~DTE_GPT_LEVEL_MASK) |
-		      (step->to.data[2] & DTE_GPT_LEVEL_MASK);
-	} while (!try_cmpxchg64(&dte->data[2], &old, new));
+	if (step->upper)
+		write_dte_upper128(dte, &new);
+	else
+		write_dte_lower128(dte, &new);
 }
 
 static void amd_vdte_write_rid(struct amd_iommu *iommu,
