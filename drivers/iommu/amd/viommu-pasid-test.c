@@ -298,6 +298,22 @@ static int count_flushes(struct kunit *test, int dev, u32 pasid, bool iotlb)
 	return n;
 }
 
+/* The same for the TLB of a device and its requests without PASID */
+static int count_rid_flushes(struct kunit *test, int dev)
+{
+	struct fake *fake = test->priv;
+	int n = 0;
+	u32 i;
+
+	for (i = 0; i < fake->taken; i++) {
+		const u32 *cmd = fake->log[i];
+
+		n += cmd[0] == dev && cmd[1] == (CMD_INV_IOTLB_PAGES << 28 | dev) &&
+		     cmd[2] == IOVA && !cmd[3];
+	}
+	return n;
+}
+
 /* Maps and unmaps a page; returns the number of commands */
 static u32 unmap_a_page(struct kunit *test, struct iommu_domain *domain)
 {
@@ -406,7 +422,9 @@ static void pasid_test_flush(struct kunit *test)
 					set_pasid(test, dev, pasids[i], domain,
 						  NULL));
 	}
-	KUNIT_EXPECT_EQ(test, 3 * PASIDS, unmap_a_page(test, domain));
+	KUNIT_EXPECT_EQ(test, 3 * PASIDS + 1, unmap_a_page(test, domain));
+	KUNIT_EXPECT_EQ(test, 0, count_rid_flushes(test, 0));
+	KUNIT_EXPECT_EQ(test, 1, count_rid_flushes(test, 1));
 	for (i = 0; i < PASIDS; i++) {
 		KUNIT_EXPECT_EQ(test, 1, count_flushes(test, 0, pasids[i],
 						       false));
@@ -425,6 +443,23 @@ static void pasid_test_flush(struct kunit *test)
 		}
 		block(test, dev);
 	}
+	iommu_domain_free(domain);
+}
+
+/* The TLB of a device that cannot make requests with PASID, not even with 0 */
+static void pasid_test_flush_rid(struct kunit *test)
+{
+	struct iommu_domain *domain = domain_new(test, IOMMU_HWPT_ALLOC_PASID);
+	struct fake *fake = test->priv;
+
+	fake->devs[0].data.ats_enabled = 1;
+	fake->devs[0].data.pasid_enabled = 0;
+	KUNIT_ASSERT_EQ(test, 0, attach(test, 0, domain));
+	KUNIT_EXPECT_EQ(test, 2, unmap_a_page(test, domain));
+	KUNIT_EXPECT_EQ(test, 1, count_flushes(test, 0, 0, false));
+	KUNIT_EXPECT_EQ(test, 0, count_flushes(test, 0, 0, true));
+	KUNIT_EXPECT_EQ(test, 1, count_rid_flushes(test, 0));
+	block(test, 0);
 	iommu_domain_free(domain);
 }
 
@@ -800,6 +835,7 @@ static struct kunit_case amd_iommu_pasid_test_cases[] = {
 	KUNIT_CASE(pasid_test_attach),
 	KUNIT_CASE(pasid_test_replace),
 	KUNIT_CASE(pasid_test_flush),
+	KUNIT_CASE(pasid_test_flush_rid),
 	KUNIT_CASE(pasid_test_change_rid),
 	KUNIT_CASE(pasid_test_join),
 #ifdef CONFIG_IRQ_REMAP
