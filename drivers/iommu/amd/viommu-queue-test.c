@@ -733,7 +733,9 @@ static void parent_test_flush(struct kunit *test)
 	struct iommu_domain *b = nested(test, 1, 2, VDOMID);
 	struct iommu_domain *idle = nested(test, 1, 3, VDOMID + 1);
 	struct iommu_domain *pass = nested_new(test, 0, 0, 0, 0);
+	struct list_head *viommus = &to_pdomain(fake->parent)->viommus;
 
+	KUNIT_EXPECT_TRUE(test, list_empty(viommus));
 	KUNIT_EXPECT_NE(test, host_domid(a), host_domid(b));
 	KUNIT_ASSERT_EQ(test, 0, attach(test, 0, a));
 	KUNIT_ASSERT_EQ(test, 0, attach(test, 1, b));
@@ -763,13 +765,19 @@ static void parent_test_flush(struct kunit *test)
 	expect_request(test, 0, BLOCKED);
 	map_gpa(test, 0x6000000);
 
+	/* Those without a device cost a change nothing */
+	KUNIT_EXPECT_EQ(test, 2, list_count_nodes(viommus));
+	block(test, 0);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(viommus));
+	KUNIT_EXPECT_PTR_EQ(test, viommus->next, &fake->viommus[1].node);
+
 	/* With no plain attachment left the vIOMMUs get it nevertheless */
 	block(test, 2);
 	expect_request(test, 1, through(test, 2));
 	unmap_gpa(test);
 	expect_request(test, 1, BLOCKED);
-	block(test, 0);
 	block(test, 1);
+	KUNIT_EXPECT_TRUE(test, list_empty(viommus));
 	free_domain(a);
 	free_domain(b);
 	free_domain(idle);

@@ -418,8 +418,11 @@ int amd_viommu_attach_dev(struct iommu_domain *domain, struct device *dev)
 		nested->domid->devs++;
 	if (from_s2)
 		list_del(&dev_data->list);
-	if (!old)
+	if (!old) {
 		list_add(&dev_data->list, &viommu->devs);
+		if (!viommu->nr_devs++)
+			list_add(&viommu->node, &s2->viommus);
+	}
 	dev_data->domain = NULL;
 	dev_data->nested = nested;
 	amd_viommu_write_dte(dev_data, s2, &nested->vdte, nested->domid);
@@ -471,6 +474,11 @@ static void amd_viommu_leave(struct iommu_dev_data *dev_data,
 	spin_unlock_irqrestore(&s2->lock, flags);
 
 	amd_viommu_domid_put_dev(viommu, old->domid);
+	/* A change of the nesting parent finds the DomainID until now */
+	spin_lock_irqsave(&s2->lock, flags);
+	if (!--viommu->nr_devs)
+		list_del(&viommu->node);
+	spin_unlock_irqrestore(&s2->lock, flags);
 	amd_viommu_count_silent(viommu);
 	mutex_unlock(&viommu->lock);
 }
@@ -633,7 +641,6 @@ static int amd_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	struct protection_domain *s2 = to_pdomain(core->parent);
 	struct amd_viommu *viommu = to_amd_viommu(core);
 	struct amd_iommu *iommu = get_amd_iommu_from_dev(dev);
-	unsigned long flags;
 	int ret;
 
 	if (!s2->nest_parent)
@@ -656,10 +663,6 @@ static int amd_viommu_init(struct iommufd_viommu *core, struct device *dev,
 	hash_init(viommu->domids);
 	INIT_LIST_HEAD(&viommu->devs);
 	INIT_LIST_HEAD(&viommu->vdevs);
-
-	spin_lock_irqsave(&s2->lock, flags);
-	list_add(&viommu->node, &s2->viommus);
-	spin_unlock_irqrestore(&s2->lock, flags);
 	return 0;
 }
 
@@ -667,11 +670,8 @@ static void amd_viommu_release(struct iommufd_viommu *core)
 {
 	struct amd_viommu *viommu = to_amd_viommu(core);
 	struct protection_domain *s2 = viommu->s2;
-	unsigned long flags;
 
-	spin_lock_irqsave(&s2->lock, flags);
-	list_del(&viommu->node);
-	spin_unlock_irqrestore(&s2->lock, flags);
+	WARN_ON(viommu->nr_devs);
 	/* Devices had the DomainID of the nesting parent, and left without this */
 	amd_viommu_flush_domid(viommu, s2->id);
 	pdom_detach_iommu(viommu->iommu, s2);

@@ -134,7 +134,8 @@ struct amd_vcmd_batch;
  * @core: The core's part, must be first
  * @iommu: The IOMMU
  * @s2: The nesting parent, kept alive by @core
- * @node: In &protection_domain.viommus of @s2, guarded by its lock
+ * @node: In &protection_domain.viommus of @s2 while there are @nr_devs, guarded by
+ *	  its lock
  * @call_lock: Taken for a call of IOMMU_HWPT_INVALIDATE; guards @batch. User
  *	       memory is accessed under it.
  * @lock: Taken from the lookup of domains and devices until the commands that
@@ -144,6 +145,8 @@ struct amd_vcmd_batch;
  * @domids: List of struct amd_vdomid, by the guest's DomainID
  * @nr_domids: How many there are
  * @devs: The attached devices, by &iommu_dev_data.list
+ * @nr_devs: How many there are, and those that have just left with a DomainID that
+ *	     is not flushed yet; guarded by the lock of @s2
  * @hung: Number of a COMPLETION_WAIT behind commands of the guest that timed out,
  *	  or 0
  * @silent: How many of @devs use ATS without the guest knowing
@@ -160,6 +163,7 @@ struct amd_viommu {
 	DECLARE_HASHTABLE(domids, 6);
 	unsigned int nr_domids;
 	struct list_head devs;
+	unsigned int nr_devs;
 	u64 hung;
 	unsigned int silent;
 	struct list_head vdevs;
