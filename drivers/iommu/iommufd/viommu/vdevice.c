@@ -70,6 +70,13 @@ static void iommufd_vdevice_unlink(struct iommufd_vdevice_obj *vdev_obj)
 	vdev_obj->idev = NULL;
 }
 
+/* A device of a VM is not one of another */
+static bool iommufd_vm_differs(struct iommufd_viommu *viommu,
+			       const struct kvm *kvm)
+{
+	return viommu->vm && kvm && kvm != viommu->vm->private_data;
+}
+
 static int iommufd_vdevice_link(struct iommufd_vdevice_obj *vdev_obj,
 				struct iommufd_device *idev)
 {
@@ -83,8 +90,7 @@ static int iommufd_vdevice_link(struct iommufd_vdevice_obj *vdev_obj,
 		return -ENOENT;
 	if (idev->vdev)
 		return -EEXIST;
-	/* A device of a VM is not one of another */
-	if (viommu->vm && idev->kvm && idev->kvm != viommu->vm->private_data)
+	if (iommufd_vm_differs(viommu, idev->kvm))
 		return -EINVAL;
 
 	/* Reserve the ID; lookups do not find anything yet */
@@ -159,12 +165,22 @@ void iommufd_device_destroy_vdevice(struct iommufd_device *idev)
  *
  * Only a vIOMMU of the same VM, or one that was allocated without a VM, can have
  * a virtual device of it.
+ *
+ * Return: 0, or -EINVAL if user space was faster and the device has a virtual
+ * device on a vIOMMU of another VM. The caller then unbinds the device.
  */
-void iommufd_device_set_kvm(struct iommufd_device *idev, const struct kvm *kvm)
+int iommufd_device_set_kvm(struct iommufd_device *idev, const struct kvm *kvm)
 {
+	int rc = 0;
+
 	mutex_lock(&idev->igroup->lock);
-	idev->kvm = kvm;
+	if (idev->vdev &&
+	    iommufd_vm_differs(idev->vdev->vdev.viommu, kvm))
+		rc = -EINVAL;
+	else
+		idev->kvm = kvm;
 	mutex_unlock(&idev->igroup->lock);
+	return rc;
 }
 EXPORT_SYMBOL_NS_GPL(iommufd_device_set_kvm, IOMMUFD);
 
