@@ -180,6 +180,7 @@ static int units_build(struct _test_data_units *self)
 	if (!rc)
 		rc = hwpt_alloc(vm, &self->part[0].dev.edu, vm->ioas,
 				IOMMU_HWPT_ALLOC_NEST_PARENT |
+				IOMMU_HWPT_ALLOC_DIRTY_TRACKING |
 				IOMMU_HWPT_ALLOC_PASID, &vm->s2);
 	for (i = 0; i < 2 && !rc; i++)
 		rc = part_build(self, i);
@@ -350,6 +351,73 @@ TEST_F(units, parent)
 		ASSERT_EQ(0, attach(dev, NO_PASID, self->part[i].nested));
 		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, 0, WHERE));
 	}
+}
+
+static int set_tracking(struct vm *vm, bool on)
+{
+	struct iommu_hwpt_set_dirty_tracking cmd = {
+		.size = sizeof(cmd),
+		.flags = on ? IOMMU_HWPT_DIRTY_TRACKING_ENABLE : 0,
+		.hwpt_id = vm->s2,
+	};
+
+	return xioctl(vm->fd, IOMMU_HWPT_SET_DIRTY_TRACKING, &cmd);
+}
+
+/* PAGE_A and the three after it: a bit for each that is dirty, which are then cleared */
+static int dirty_pages(struct vm *vm)
+{
+	uint64_t bitmap = 0;
+	struct iommu_hwpt_get_dirty_bitmap cmd = {
+		.size = sizeof(cmd),
+		.hwpt_id = vm->s2,
+		.iova = IPA(PAGE_A),
+		.length = 4 * PAGE_SIZE,
+		.page_size = PAGE_SIZE,
+		.data = (uintptr_t)&bitmap,
+	};
+	int rc = xioctl(vm->fd, IOMMU_HWPT_GET_DIRTY_BITMAP, &cmd);
+
+	return rc ? rc : (int)bitmap;
+}
+
+/* Writes through both units are in one bitmap, however the devices are attached */
+TEST_F(units, dirty_tracking)
+{
+	struct vm *vm = &self->vm;
+	int i, round;
+
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, attach(&self->part[i].dev, PASID, self->part[i].bypass));
+	ASSERT_EQ(0, set_tracking(vm, true));
+	EXPECT_EQ(0, dirty_pages(vm));
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < 2; i++) {
+			EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, 0, WHERE));
+			EXPECT_EQ(1 << i, dirty_pages(vm));
+			EXPECT_EQ(0, dirty_pages(vm));
+			EXPECT_EQ(PAGE_C, lands(self, i, PASID, 0, IPA(PAGE_C)));
+			EXPECT_EQ(4, dirty_pages(vm));
+		}
+		for (i = 0; i < 2; i++)
+			EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, 0, WHERE));
+		EXPECT_EQ(3, dirty_pages(vm));
+	}
+	/* Attached while it is on: the second stage itself, then the whole part again */
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, detach(&self->part[i].dev, PASID));
+		ASSERT_EQ(0, attach(&self->part[i].dev, NO_PASID, vm->s2));
+		EXPECT_EQ(PAGE_D, lands(self, i, NO_PASID, 0, IPA(PAGE_D)));
+		EXPECT_EQ(8, dirty_pages(vm));
+		ASSERT_EQ(0, attach(&self->part[i].dev, NO_PASID, self->part[i].nested));
+		ASSERT_EQ(0, part_destroy(self, i));
+		ASSERT_EQ(0, part_build(self, i));
+		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, 0, WHERE));
+		EXPECT_EQ(1 << i, dirty_pages(vm));
+	}
+	ASSERT_EQ(0, set_tracking(vm, false));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, 0, WHERE));
 }
 
 /* Descriptors of any kind reach the unit of their vIOMMU and leave the other's entries alone */
