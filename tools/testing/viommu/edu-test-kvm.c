@@ -16,6 +16,7 @@
 #include <linux/kvm.h>
 
 #include "edu-test-fixtures.h"
+#include "edu-test-guest.h"
 
 FIXTURE(kvm)
 {
@@ -25,31 +26,6 @@ FIXTURE(kvm)
 	int guest;
 	int kmsg;
 };
-
-static int guest_create(int kvm)
-{
-	int fd = ioctl(kvm, KVM_CREATE_VM, 0);
-
-	return fd < 0 ? -errno : fd;
-}
-
-/* Returns the flags that the kernel has set, or a negative errno */
-static int64_t linked_alloc(struct vm *vm, struct edu *edu, int guest,
-			    uint32_t *id)
-{
-	struct iommu_viommu_alloc cmd = {
-		.size = sizeof(cmd),
-		.flags = IOMMU_VIOMMU_ALLOC_KVM_FD,
-		.type = IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
-		.dev_id = edu->id,
-		.hwpt_id = vm->s2,
-		.kvm_fd = guest,
-	};
-	int rc = xioctl(vm->fd, IOMMU_VIOMMU_ALLOC, &cmd);
-
-	*id = cmd.out_viommu_id;
-	return rc ? rc : (int64_t)(cmd.flags & ~IOMMU_VIOMMU_ALLOC_KVM_FD);
-}
 
 FIXTURE_SETUP(kvm)
 {
@@ -71,28 +47,6 @@ FIXTURE_TEARDOWN(kvm)
 	close(self->guest);
 	close(self->kvm);
 	EXPECT_EQ(0, kmsg_count(self->kmsg, KERNEL_TROUBLE));
-}
-
-/* The VMID of a vIOMMU, from the trace of a command, or a negative value */
-static int vmid_of(struct vm *vm, uint32_t viommu)
-{
-	struct vm named = *vm;
-	int vmid, digit;
-
-	named.viommu = viommu;
-	if (trace_start() || invalidate_one(&named, TLBI_NH_ALL, 0) ||
-	    trace_stop())
-		return -1;
-	for (vmid = 0; !vmid || !traced("arm_smmu_viommu_cmds", ".*vmid=%d .*", vmid);
-	     vmid = vmid * 10 + digit) {
-		for (digit = !vmid; digit < 10; digit++)
-			if (traced("arm_smmu_viommu_cmds", ".*vmid=%d[0-9]* .*",
-				   vmid * 10 + digit))
-				break;
-		if (digit == 10)
-			return -1;
-	}
-	return vmid;
 }
 
 TEST_F(kvm, refusals)

@@ -74,7 +74,8 @@ static gboolean named(gpointer key, gpointer value, gpointer opaque)
 
 static void btm_obey(SMMUv3State *s, Broadcast *op)
 {
-    bool counts = s->btm.vmid == BTM_ALL_VMIDS || s->btm.vmid == op->vmid;
+    bool counts = s->btm.vmid == BTM_ALL_VMIDS ||
+                  s->btm.vmid == op->vmid || op->kind == BTM_ALL;
     unsigned int dropped;
 
     if (FIELD_EX32(s->cr[2], CR2, PTM)) {

@@ -25,8 +25,8 @@
  * implementation. 32 bits each, (w) can be written. Only with btm=on.
  *
  *   0xe00       0x314d5442, to recognize the model
- *   0xe04  (w)  whose TLBIs are counted: a VMID, or 0xffffffff for all. A write
- *               clears all counters.
+ *   0xe04  (w)  whose TLBIs are counted: a VMID, or 0xffffffff for all. ALLE1
+ *               always counts. A write clears all counters.
  *   0xe08       TLBIs that were ignored, because CR2.PTM was set
  *   0xe0c       writes that changed CR2 while CR0.SMMUEN was set, which the
  *               architecture does not allow

@@ -608,6 +608,9 @@ int main(void)
 		vmalle1is(0);
 		good &= same("obeyed", 1, get(BTM_OBEYED(VMALL)));
 		good &= same("last VMID", 6, get(BTM_LAST_VMID));
+		set_vttbr(5ULL << 48);
+		alle1is(0);
+		good &= same("obeyed", 1, get(BTM_OBEYED(ALL)));
 		result("counters of one VMID", good);
 	}
 	good = !get(EVENTQ_PROD);
