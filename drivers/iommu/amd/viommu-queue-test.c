@@ -1492,6 +1492,35 @@ static void event_test_route(struct kunit *test)
 	free_domain(off);
 }
 
+/* Page requests, whose events no VM gets: the code and the tag for the device */
+static void ppr_test_answer(struct kunit *test)
+{
+	static const u32 codes[][2] = {
+		{ IOMMU_PAGE_RESP_SUCCESS, 0 },
+		{ IOMMU_PAGE_RESP_INVALID, 1 },
+		{ IOMMU_PAGE_RESP_FAILURE, 0xf },
+	};
+	struct fake *fake = test->priv;
+	struct iommu_dev_data *data = &fake->devs[2].data;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(codes); i++) {
+		forget(test);
+		data->pri_tlp = i & 1;
+		KUNIT_EXPECT_EQ(test, 0,
+				amd_iommu_complete_ppr(data->dev, 0x12345,
+						       codes[i][0], 0x3ab));
+		fake_drain(fake);
+		KUNIT_ASSERT_EQ(test, fake->taken, 1);
+		KUNIT_EXPECT_EQ(test, fake->log[0][0], 2);
+		KUNIT_EXPECT_EQ(test, fake->log[0][1],
+				OP(7) | (i & 1 ? 0x12345 : 0));
+		KUNIT_EXPECT_EQ(test, fake->log[0][2], i & 1 ? BIT(2) : 0);
+		KUNIT_EXPECT_EQ(test, fake->log[0][3], 0x1ab | codes[i][1] << 12);
+	}
+	data->pri_tlp = 0;
+}
+
 /* hw_info */
 
 static void info_test(struct kunit *test)
@@ -1741,6 +1770,7 @@ static struct kunit_case amd_viommu_queue_test_cases[] = {
 	KUNIT_CASE(inv_test_pasids),
 	KUNIT_CASE(inv_test_silent),
 	KUNIT_CASE(event_test_route),
+	KUNIT_CASE(ppr_test_answer),
 	KUNIT_CASE(info_test),
 	{}
 };
