@@ -517,6 +517,10 @@ TEST_F(amd, errnos)
 	EXPECT_EQ(-EINVAL, iommufd_nested_alloc(vm->fd, dev->edu.id, vm->viommu, 0,
 						IOMMU_HWPT_DATA_ARM_SMMUV3, &id,
 						sizeof(id), &id));
+	EXPECT_EQ(-EOPNOTSUPP, iommufd_nested_alloc(vm->fd, dev->edu.id, vm->viommu,
+						    IOMMU_HWPT_FAULT_ID_VALID,
+						    IOMMU_HWPT_DATA_AMD_GUEST, bad[0],
+						    sizeof(bad[0]), &id));
 	EXPECT_EQ(-EEXIST, iommufd_vdevice_alloc(vm->fd, vm->viommu, dev->edu.id,
 						 GDEV + 1, &id));
 	EXPECT_EQ(-EBUSY, destroy(vm, vm->viommu));
@@ -626,6 +630,64 @@ TEST_F(amd, events)
 	ASSERT_EQ(0, destroy(vm, id));
 	EXPECT_EQ(0, logged(m, kmsg, NOT_MAPPED));
 	close(kmsg);
+}
+
+/* A page request of the device; returns the status that the kernel answers, or -ETIME */
+static int page_request(struct machine *m, unsigned int tag)
+{
+	volatile uint8_t *regs = model_map();
+	unsigned int bus, slot, function, i, n;
+	uint64_t rid;
+
+	if (sscanf(m->dev.edu.bdf, "%*x:%x:%x.%x", &bus, &slot, &function) != 3)
+		return -EINVAL;
+	rid = bus << 8 | slot << 3 | function;
+	*(volatile uint64_t *)(regs + AMDM_PPR_ADDR) = WHERE;
+	*(volatile uint64_t *)(regs + AMDM_PPR) =
+		AMDM_PPR_LAST | (uint64_t)tag << 32 | PASID << 16 | rid;
+	for (i = 0; i < 1000 && count(AMDM_PPRS_PENDING); i++)
+		usleep(10000);
+	for (n = model(AMDM_LOG_COUNT); n--;) {
+		volatile uint64_t *cmd = (volatile uint64_t *)
+			(regs + AMDM_LOG(n % AMDM_LOG_ENTRIES));
+
+		if (cmd[0] == (OP(7) | rid) && (cmd[1] >> 32 & 0x1ff) == tag)
+			return cmd[1] >> 44;
+	}
+	return -ETIME;
+}
+
+/*
+ * A guest gets no page requests. Those of a device make an event of the host, which the
+ * kernel answers with Response Failure.
+ */
+TEST_F(amd, page_requests)
+{
+	struct machine *m = &self->m;
+	struct vm *vm = &m->vm;
+	const uint32_t hwpts[] = { m->nested, m->bypass, m->blocked };
+	const int kmsg = kmsg_open();
+	struct record record;
+	uint32_t id;
+	int fd, i;
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, iommufd_veventq_alloc(vm->fd, vm->viommu, IOMMU_VEVENTQ_TYPE_AMD,
+					   16, &id, &fd));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, edu_attach(&m->dev.edu, hwpts[i]));
+		EXPECT_EQ(0xf, page_request(m, 0x101 + i));
+		EXPECT_EQ(i + 1, count(AMDM_PPRS_INVALID));
+		EXPECT_EQ(i + 1, model(AMDM_COMMANDS(7)));
+	}
+	EXPECT_EQ(0, count(AMDM_PPR_UNKNOWN));
+	EXPECT_EQ(0, count(AMDM_PPRS));
+	EXPECT_NE(0, kmsg_count(kmsg, "INVALID_PPR_REQUEST.*pasid=0x00005"));
+	EXPECT_EQ(0, read(fd, &record, sizeof(record)));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+	close(fd);
+	close(kmsg);
+	ASSERT_EQ(0, destroy(vm, id));
 }
 
 /* Unmapping of the second stage reaches what is nested on it */

@@ -101,6 +101,12 @@ enum amd_model_counter {
 	AMDM_ILLEGAL,
 	AMDM_TIMEOUTS,
 	AMDM_STALLS,
+	/* Page requests, see AMDM_PPR */
+	AMDM_PPRS,			/* logged */
+	AMDM_PPRS_LOST,			/* overflow, or the log is off */
+	AMDM_PPRS_INVALID,		/* made an event */
+	AMDM_PPRS_PENDING,		/* not answered; AMDM_RESET does not reset it */
+	AMDM_PPR_UNKNOWN,		/* op 7 that answers none of these */
 	AMDM_COUNTERS
 };
 
@@ -113,6 +119,15 @@ enum amd_model_counter {
 
 /* The last event, logged or not: 64 bits each */
 #define AMDM_EVENT(i)		(0x340 + 8 * (i))
+
+/*
+ * (w) A page request, as if the function with that DeviceID had sent it. Set the address,
+ * then write quadword 0 of an entry of the PPR log, whose type does not matter. 64 bits
+ * each, in one access. A request with AMDM_PPR_LAST is pending until op 7 answers it.
+ */
+#define AMDM_PPR_ADDR		0x350
+#define AMDM_PPR		0x358
+#define AMDM_PPR_LAST		0x20000000000ULL
 
 /*
  * The last AMDM_LOG_ENTRIES commands, in the order in which they were executed: number

@@ -14,7 +14,7 @@
  *   gt, gio      EFR: GTSup, GIOSup (both on)
  *   gcr3trp      EFR2: GCR3TRPModeSup (on)
  *   ppr          EFR: PPRSup and EPHSup (on). Linux uses PASIDs and ATS only with
- *                these. There is a PPR log, but no function that sends page requests.
+ *                these. Page requests come from AMDM_PPR, no function sends them.
  *   ia           EFR: IASup (on)
  *   hd           EFR: HASup and HDSup (on)
  *   hats, gats   EFR: levels of host and guest tables (2: 6 levels, 1: 5 levels)
@@ -63,6 +63,8 @@
  *     of the control register, for ever if that is 0. Then comes IOTLB_INV_TIMEOUT, and the
  *     ring goes on.
  *   - A DTE with TV = 0 blocks, with IO_PAGE_FAULT.
+ *   - A page request without PPREn, a DTE or its PPR bit makes INVALID_PPR_REQUEST with
+ *     no flags set: software answers it. Nobody answers one that finds the log full or off.
  *   - NX, exclusion ranges, SysMgt, IoCtl, vIOMMU bits of the DTE: not there, and bits of
  *     features that the EFR lacks make a DTE illegal.
  *   - Requests and commands happen one at a time: there is no request on the way that
@@ -129,6 +131,7 @@
 #define EVENT_COMMAND_HARDWARE  6
 #define EVENT_IOTLB_TIMEOUT     7
 #define EVENT_DEVICE_REQUEST    8
+#define EVENT_PPR               9
 #define FLAG_GN                 BIT(0)
 #define FLAG_PR                 BIT(4)
 #define FLAG_RW                 BIT(5)
@@ -141,6 +144,8 @@
 #define CONTROL_COMWAIT_INT     BIT_ULL(4)
 #define CONTROL_INV_TIMEOUT(v)  extract64(v, 5, 3)
 #define CONTROL_PPR_LOG         BIT_ULL(13)
+#define CONTROL_PPR_INT         BIT_ULL(14)
+#define CONTROL_PPR             BIT_ULL(15)
 #define CONTROL_GT              BIT_ULL(16)
 #define CONTROL_GCR3TRP         BIT_ULL(58)
 #define STATUS_OVERFLOW         BIT(0)
@@ -148,7 +153,13 @@
 #define STATUS_COMWAIT          BIT(2)
 #define STATUS_EVENT_RUN        BIT(3)
 #define STATUS_RING_RUN         BIT(4)
+#define STATUS_PPR_OVERFLOW     BIT(5)
+#define STATUS_PPR              BIT(6)
 #define STATUS_PPR_RUN          BIT(7)
+
+/* The type of all entries of the PPR log, of 16 bytes */
+#define PPR_REQUEST             1
+#define PPR_LEN                 16
 
 #define EFR2_GCR3TRP            BIT_ULL(3)
 
@@ -219,6 +230,8 @@ typedef struct AMDModel {
     bool stalled;               /* AMDM_INJECT_STALL */
     GArray *unanswered;         /* Unanswered: op 4 that no device answers */
     QEMUTimer *timer;           /* of these, InvTimeout after the last of them */
+    GArray *requests;           /* request_id() of page requests without an answer */
+    hwaddr request_addr;        /* AMDM_PPR_ADDR */
     bool running;
 
     uint32_t tlb_size;
@@ -1214,6 +1227,67 @@ static void forget_unanswered(AMDModel *m)
     g_array_set_size(m->unanswered, 0);
 }
 
+/* By what op 7 names a page request */
+static uint32_t request_id(uint16_t devid, unsigned int tag)
+{
+    return devid << 9 | (tag & 0x1ff);
+}
+
+static void page_request(AMDVIState *s, uint64_t request, hwaddr addr)
+{
+    AMDModel *m = s->model;
+    uint64_t control = reg(s, AMDVI_MMIO_CONTROL), size = (uint64_t)s->pprlog_len * PPR_LEN;
+    uint64_t entry[2] = { request, addr };
+    uint16_t devid = extract64(request, 0, 16);
+    uint32_t id = request_id(devid, extract64(request, 32, 9)), next;
+    Fault fault;
+    Dte now, *dte = s->enabled ? get_dte(s, devid, &now, &fault) : NULL;
+
+    if (request & AMDM_PPR_LAST) {
+        g_array_append_val(m->requests, id);
+    }
+    if (!(control & CONTROL_PPR) || !dte || !(dte->q[0] & DTE_V) || !(dte->q[0] & DTE_PPR)) {
+        COUNT(s, PPRS_INVALID);
+        entry[0] = deposit64(request, 48, 16, EVENT_PPR << 12);
+        amd_model_log_event(s, entry);
+        return;
+    }
+    if (!(control & CONTROL_PPR_LOG) || !size || !(reg(s, AMDVI_MMIO_STATUS) & STATUS_PPR_RUN)) {
+        COUNT(s, PPRS_LOST);
+        return;
+    }
+    next = (s->pprlog_tail + PPR_LEN) % size;
+    if (next == s->pprlog_head) {
+        COUNT(s, PPRS_LOST);
+        set_status(s, STATUS_PPR_RUN, STATUS_PPR_OVERFLOW);
+    } else {
+        COUNT(s, PPRS);
+        entry[0] = cpu_to_le64(deposit64(request, 60, 4, PPR_REQUEST));
+        entry[1] = cpu_to_le64(addr);
+        address_space_write(&address_space_memory, s->ppr_log + s->pprlog_tail, MEMTXATTRS_UNSPECIFIED,
+                            entry, sizeof(entry));
+        s->pprlog_tail = next;
+        stq_le_p(&s->mmior[AMDVI_MMIO_PPR_TAIL], next);
+        set_status(s, 0, STATUS_PPR);
+    }
+    if (control & CONTROL_PPR_INT) {
+        amdvi_generate_msi_interrupt(s);
+    }
+}
+
+static void answer_page_request(AMDVIState *s, uint32_t id)
+{
+    GArray *requests = s->model->requests;
+
+    for (guint i = 0; i < requests->len; i++) {
+        if (g_array_index(requests, uint32_t, i) == id) {
+            g_array_remove_index(requests, i);
+            return;
+        }
+    }
+    COUNT(s, PPR_UNKNOWN);
+}
+
 static void execute(AMDVIState *s, uint64_t lo, uint64_t hi, hwaddr at, bool timeout)
 {
     AMDModel *m = s->model;
@@ -1266,6 +1340,9 @@ static void execute(AMDVIState *s, uint64_t lo, uint64_t hi, hwaddr at, bool tim
         break;
     case OP_IRT:
         x86_iommu_iec_notify_all(X86_IOMMU_DEVICE(s), true, 0, 0);
+        break;
+    case OP_PPR:
+        answer_page_request(s, request_id(extract64(lo, 0, 16), extract64(hi, 32, 9)));
         break;
     case OP_ALL:
         drop_all(s, m->dtes, AMDM_DTE_DROPPED);
@@ -1352,7 +1429,8 @@ void amd_model_control(AMDVIState *s)
     if (reg(s, AMDVI_MMIO_STATUS) & STATUS_OVERFLOW) {
         set_status(s, STATUS_EVENT_RUN, 0);
     }
-    if (reg(s, AMDVI_MMIO_CONTROL) & CONTROL_PPR_LOG) {
+    if ((reg(s, AMDVI_MMIO_CONTROL) & CONTROL_PPR_LOG) &&
+        !(reg(s, AMDVI_MMIO_STATUS) & STATUS_PPR_OVERFLOW)) {
         set_status(s, 0, STATUS_PPR_RUN);
     } else {
         set_status(s, STATUS_PPR_RUN, 0);
@@ -1386,6 +1464,8 @@ static uint64_t model_read(void *opaque, hwaddr offset, unsigned int size)
             return g_hash_table_size(m->tlb);
         case AMDM_TABLE_ENTRIES:
             return g_hash_table_size(m->tables);
+        case AMDM_PPRS_PENDING:
+            return m->requests->len;
         }
         return m->counter[(offset - AMDM_COUNTER(0)) / 4];
     }
@@ -1445,6 +1525,12 @@ static void model_write(void *opaque, hwaddr offset, uint64_t value, unsigned in
     case AMDM_TLB_SIZE:
         m->tlb_size = MAX(value, 1);
         break;
+    case AMDM_PPR_ADDR:
+        m->request_addr = value;
+        break;
+    case AMDM_PPR:
+        page_request(s, value, m->request_addr);
+        break;
     case AMDM_KNOBS:
         held = m->knobs & ~value & AMDM_KNOB_HOLD;
         m->knobs = value;
@@ -1472,6 +1558,7 @@ void amd_model_realize(AMDVIState *s)
     m->tables = g_hash_table_new_full(tag_hash, tag_equal, g_free, g_free);
     m->device_tlbs = g_hash_table_new_full(device_hash, device_equal, g_free, NULL);
     m->unanswered = g_array_new(false, false, sizeof(Unanswered));
+    m->requests = g_array_new(false, false, sizeof(uint32_t));
     m->timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, time_out, s);
     if (s->nesting) {
         s->efr2 = s->gcr3trp ? EFR2_GCR3TRP : 0;
@@ -1488,6 +1575,7 @@ void amd_model_reset(AMDVIState *s)
     g_hash_table_remove_all(m->tlb);
     g_hash_table_remove_all(m->tables);
     forget_unanswered(m);
+    g_array_set_size(m->requests, 0);
     m->stopped = false;
     m->stalled = false;
     m->tlb_size = 65536;

@@ -34,6 +34,7 @@
 #define LOG		0x114000	/* 256 events */
 #define LOG_SIZE	0x1000
 #define STATUS		0x118000
+#define PPR_LOG		0x119000	/* 256 page requests */
 #define TABLES		0x200000	/* pages for tables */
 #define DATA		0x1000000	/* data pages */
 #define PAGE(n)		(DATA + 0x1000ULL * (n))
@@ -46,6 +47,8 @@
 #define EVENT_HEAD	0x2010
 #define EVENT_TAIL	0x2018
 #define IOMMU_STATUS	0x2020
+#define PPR_HEAD	0x2030
+#define PPR_TAIL	0x2038
 #define CONTROL		0x18
 #define ENABLE		(BIT(0) | BIT(2) | BIT(12) | BIT(16))
 #define GCR3TRP		BIT(58)
@@ -93,6 +96,7 @@
 #define COMMAND_HARDWARE 6
 #define IOTLB_TIMEOUT	7
 #define DEVICE_REQUEST	8
+#define INVALID_PPR	9
 #define F_GN		0x001
 #define F_PR		0x010
 #define F_RW		0x020
@@ -1451,6 +1455,72 @@ TEST_F(amd, log_overflows)
 	look(self, 0x5000, NO_PASID, 0);
 	EXPECT_EVENT(self, PAGE_FAULT, 0, SID, 7, 0x5000);
 	EXPECT_EQ(BIT(1), get32(self, IOMMU + IOMMU_STATUS) & BIT(1));
+}
+
+static uint64_t page_request(Machine *m, uint16_t id, uint32_t pasid, uint64_t tag, uint64_t addr)
+{
+	uint64_t request = id | (pasid & 0xffff) << 16 | tag << 32 | (pasid >> 16 & 0xfULL) << 42 | 0x164ULL << 48;
+
+	put64(m, AMDM_BASE + AMDM_PPR_ADDR, addr);
+	put64(m, AMDM_BASE + AMDM_PPR, request);
+	return request;
+}
+
+TEST_F(amd, page_requests)
+{
+	const uint64_t on = ENABLE | GCR3TRP | BIT(13) | BIT(15), last = 0x200, status = BIT(5) | BIT(6) | BIT(7);
+	uint64_t request;
+	unsigned int i;
+
+	/* None: PPREn, the PPR bit of the DTE */
+	set_dte(self, SID, V | TV | BIT(52), 7, 0);
+	request = page_request(self, SID, 0x12345, 3 | last, 0x7000);
+	EXPECT_EQ((request & 0xffffffffffffULL) | 9ULL << 60, get64(self, AMDM_BASE + AMDM_EVENT(0)));
+	EXPECT_EQ(0x7000, get64(self, AMDM_BASE + AMDM_EVENT(1)));
+	EXPECT_EQ(INVALID_PPR, event(self));
+	put64(self, IOMMU + 0x38, PPR_LOG | 8ULL << 56);
+	put64(self, IOMMU + CONTROL, on);
+	set_dte(self, SID2, V | TV, 7, 0);
+	page_request(self, SID2, 5, 3 | last, 0x7000);
+	EXPECT_EQ(INVALID_PPR, event(self));
+	EXPECT_EQ(2, model(self, AMDM_PPRS_INVALID));
+	EXPECT_EQ(BIT(7), get32(self, IOMMU + IOMMU_STATUS) & status);
+
+	/* In the log; only the last one of a group is to be answered */
+	page_request(self, SID, 5, 4, 0x7000);
+	request = page_request(self, SID, 0x12345, 4 | last, 0x8000);
+	EXPECT_EQ(0, event(self));
+	EXPECT_EQ(32, get32(self, IOMMU + PPR_TAIL));
+	EXPECT_EQ(request | 1ULL << 60, get64(self, PPR_LOG + 16));
+	EXPECT_EQ(0x8000, get64(self, PPR_LOG + 24));
+	EXPECT_EQ(BIT(6) | BIT(7), get32(self, IOMMU + IOMMU_STATUS) & status);
+	put32(self, IOMMU + IOMMU_STATUS, BIT(6));
+	EXPECT_EQ(BIT(7), get32(self, IOMMU + IOMMU_STATUS) & status);
+	EXPECT_EQ(3, model(self, AMDM_PPRS_PENDING));
+	submit_done(self, OP(7) | SID, 4ULL << 32);
+	submit_done(self, OP(7) | SID2, 3ULL << 32 | 0xfULL << 44);
+	EXPECT_EQ(1, model(self, AMDM_PPRS_PENDING));
+	EXPECT_EQ(0, model(self, AMDM_PPR_UNKNOWN));
+	submit_done(self, OP(7) | SID, 4ULL << 32);
+	EXPECT_EQ(1, model(self, AMDM_PPR_UNKNOWN));
+
+	/* Overflow */
+	for (i = 0; i < 300; i++)
+		page_request(self, SID, 5, 1, 0x1000 * i);
+	EXPECT_EQ(255, model(self, AMDM_PPRS));
+	EXPECT_EQ(47, model(self, AMDM_PPRS_LOST));
+	EXPECT_EQ(BIT(5) | BIT(6), get32(self, IOMMU + IOMMU_STATUS) & status);
+	put32(self, IOMMU + PPR_HEAD, get32(self, IOMMU + PPR_TAIL));
+	page_request(self, SID, 5, 1, 0);
+	EXPECT_EQ(48, model(self, AMDM_PPRS_LOST));
+	put32(self, IOMMU + IOMMU_STATUS, BIT(5) | BIT(6));
+	put64(self, IOMMU + CONTROL, on & ~BIT(13));
+	put64(self, IOMMU + CONTROL, on);
+	EXPECT_EQ(BIT(7), get32(self, IOMMU + IOMMU_STATUS) & status);
+	i = get32(self, IOMMU + PPR_TAIL);
+	page_request(self, SID, 5, 1, 0x9000);
+	EXPECT_EQ(0x9000, get64(self, PPR_LOG + i + 8));
+	EXPECT_EQ(0, event(self));
 }
 
 TEST_F(amd, suppressed)
