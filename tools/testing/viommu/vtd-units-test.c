@@ -5,7 +5,8 @@
  * the same domain ID, PASIDs and addresses. A change of the second stage reaches
  * both units; what the guest sends to one vIOMMU does not reach the other's unit.
  *
- * Expects pasid-edu devices behind both units bound to vfio-pci, see tests/vtd.
+ * Expects pasid-edu devices behind both units bound to vfio-pci, and one behind each of
+ * two that can do less, see vtd-viommu-test.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -522,6 +523,60 @@ TEST_F(units, refused)
 		ASSERT_EQ(0, attach(dev, NO_PASID, part->nested));
 		EXPECT_EQ(i ? PAGE_B : PAGE_A, lands(self, i, NO_PASID, 0, WHERE));
 	}
+}
+
+/*
+ * Units that can do less: the third one has no dirty bits in its second stage, the
+ * fourth one no first stage. A VMM makes another parent on EINVAL only.
+ */
+TEST_F(units, lesser_units)
+{
+	const uint32_t parent = IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_PASID;
+	struct vm *vm = &self->vm;
+	struct device dev[2];
+	uint32_t id, plain, bypass;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_LE(0, device_behind(2 + i));
+		ASSERT_EQ(0, device_open(&dev[i], vm->fd, device_behind(2 + i)));
+		EXPECT_EQ(i ? -EOPNOTSUPP : -EINVAL,
+			  iommufd_viommu_alloc(vm->fd, dev[i].edu.id, vm->s2,
+					       IOMMU_VIOMMU_TYPE_INTEL_VTD, NULL, 0, &id));
+		EXPECT_EQ(-EOPNOTSUPP, hwpt_alloc(vm, &dev[i].edu, vm->ioas,
+						  parent | IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+						  &id));
+		EXPECT_EQ(-EINVAL, attach(&dev[i], NO_PASID, vm->s2));
+		EXPECT_EQ(BLOCKED, lands_at(&dev[i], vm, NO_PASID, 0, IPA(PAGE_C)));
+	}
+	EXPECT_EQ(-EOPNOTSUPP, hwpt_alloc(vm, &dev[1].edu, vm->ioas, parent, &id));
+
+	/* The other parent serves them, beside the first one */
+	ASSERT_EQ(0, hwpt_alloc(vm, &dev[0].edu, vm->ioas, parent, &plain));
+	ASSERT_EQ(0, iommufd_viommu_alloc(vm->fd, dev[0].edu.id, plain,
+					  IOMMU_VIOMMU_TYPE_INTEL_VTD, NULL, 0,
+					  &vm->viommu));
+	ASSERT_EQ(0, entry_alloc(vm, &dev[0], PE_P | PE_PGTT(4), VDID, 0, &bypass));
+	ASSERT_EQ(0, attach(&dev[0], NO_PASID, bypass));
+	EXPECT_EQ(-EOPNOTSUPP, iommufd_viommu_alloc(vm->fd, dev[1].edu.id, plain,
+						    IOMMU_VIOMMU_TYPE_INTEL_VTD, NULL, 0,
+						    &id));
+	ASSERT_EQ(0, attach(&dev[1], NO_PASID, plain));
+	ASSERT_EQ(0, ioas_map(vm, PAGE_C, 1, SPARE_IPA));
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(PAGE_C, lands_at(&dev[i], vm, NO_PASID, 0, SPARE_IPA));
+		EXPECT_EQ(PAGE_C, lands(self, i, NO_PASID, 0, SPARE));
+	}
+	ASSERT_EQ(0, ioas_unmap(vm, SPARE_IPA, PAGE_SIZE));
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(BLOCKED, lands_at(&dev[i], vm, NO_PASID, 0, SPARE_IPA));
+		EXPECT_EQ(BLOCKED, lands(self, i, NO_PASID, 0, SPARE));
+		ASSERT_EQ(0, detach(&dev[i], NO_PASID));
+		device_close(&dev[i]);
+	}
+	ASSERT_EQ(0, destroy(vm, bypass));
+	ASSERT_EQ(0, destroy(vm, vm->viommu));
+	ASSERT_EQ(0, destroy(vm, plain));
 }
 
 /* Each unit has its own interrupt, and its faults go to its own vIOMMU */
