@@ -22,8 +22,8 @@
  * STEs are in the EL1&0 regime, which is that of the guest's TLBIs.
  */
 #include <kunit/visibility.h>
+#include <linux/cpufeature.h>
 #include <linux/module.h>
-#include <asm/cpufeature.h>
 #include <asm/sysreg.h>
 
 #include "arm-smmu-v3-viommu.h"
