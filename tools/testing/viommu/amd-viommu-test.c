@@ -545,6 +545,10 @@ TEST_F(amd, errnos)
 					      NULL, 16, &num));
 }
 
+#define PPR_USER_RW		(0x64ULL << 48)
+#define INVALID_REQUEST		1
+#define RESPONSE_FAILURE	0xf
+
 struct record {
 	struct iommufd_vevent_header header;
 	uint64_t evt[2];
@@ -632,9 +636,13 @@ TEST_F(amd, events)
 	close(kmsg);
 }
 
-/* A page request of the device; returns the status that the kernel answers, or -ETIME */
-static int page_request(struct machine *m, unsigned int tag)
+/*
+ * Make a page request of the device, which is the last one of its group. Returns the
+ * status that it is answered with, or -ETIME.
+ */
+static int page_request(struct machine *m, unsigned int pasid, unsigned int tag)
 {
+	const uint64_t gn = pasid == NO_PASID ? 0 : BIT(56) | pasid << 16;
 	volatile uint8_t *regs = model_map();
 	unsigned int bus, slot, function, i, n;
 	uint64_t rid;
@@ -644,14 +652,15 @@ static int page_request(struct machine *m, unsigned int tag)
 	rid = bus << 8 | slot << 3 | function;
 	*(volatile uint64_t *)(regs + AMDM_PPR_ADDR) = WHERE;
 	*(volatile uint64_t *)(regs + AMDM_PPR) =
-		AMDM_PPR_LAST | (uint64_t)tag << 32 | PASID << 16 | rid;
+		AMDM_PPR_LAST | PPR_USER_RW | gn | (uint64_t)tag << 32 | rid;
 	for (i = 0; i < 1000 && count(AMDM_PPRS_PENDING); i++)
 		usleep(10000);
 	for (n = model(AMDM_LOG_COUNT); n--;) {
 		volatile uint64_t *cmd = (volatile uint64_t *)
 			(regs + AMDM_LOG(n % AMDM_LOG_ENTRIES));
 
-		if (cmd[0] == (OP(7) | rid) && (cmd[1] >> 32 & 0x1ff) == tag)
+		if (cmd[0] >> 60 == 7 && (cmd[0] & 0xffff) == rid &&
+		    (cmd[1] >> 32 & 0x1ff) == tag)
 			return cmd[1] >> 44;
 	}
 	return -ETIME;
@@ -676,7 +685,7 @@ TEST_F(amd, page_requests)
 					   16, &id, &fd));
 	for (i = 0; i < 3; i++) {
 		ASSERT_EQ(0, edu_attach(&m->dev.edu, hwpts[i]));
-		EXPECT_EQ(0xf, page_request(m, 0x101 + i));
+		EXPECT_EQ(RESPONSE_FAILURE, page_request(m, PASID, 0x101 + i));
 		EXPECT_EQ(i + 1, count(AMDM_PPRS_INVALID));
 		EXPECT_EQ(i + 1, model(AMDM_COMMANDS(7)));
 	}
@@ -688,6 +697,39 @@ TEST_F(amd, page_requests)
 	close(fd);
 	close(kmsg);
 	ASSERT_EQ(0, destroy(vm, id));
+}
+
+/*
+ * A device that may send page requests, with a v2 table of the host: its requests get
+ * into the log, and the kernel answers them. No HWPT has a fault object.
+ */
+TEST_F(ats, host_page_requests)
+{
+	struct machine *m = &self->m;
+	struct vm *vm = &m->vm;
+	uint32_t hwpt;
+	int i;
+
+	EXPECT_EQ(-EOPNOTSUPP, hwpt_alloc(vm, &m->dev.edu, vm->ioas,
+					  IOMMU_HWPT_FAULT_ID_VALID, &hwpt));
+	EXPECT_EQ(-EOPNOTSUPP, hwpt_alloc(vm, &m->dev.edu, vm->ioas, IOMMU_HWPT_ALLOC_PASID |
+					  IOMMU_HWPT_FAULT_ID_VALID, &hwpt));
+	ASSERT_EQ(0, hwpt_alloc(vm, &m->dev.edu, vm->ioas, IOMMU_HWPT_ALLOC_PASID, &hwpt));
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, hwpt));
+	/* More than the log has places for */
+	for (i = 0; i < 600; i++)
+		ASSERT_EQ(i & 1 ? INVALID_REQUEST : RESPONSE_FAILURE,
+			  page_request(m, i & 1 ? PASID : NO_PASID, i & 0x1ff));
+	EXPECT_EQ(600, count(AMDM_PPRS));
+	EXPECT_EQ(0, count(AMDM_PPRS_INVALID));
+	EXPECT_EQ(0, count(AMDM_PPR_UNKNOWN));
+
+	/* Nested again, the host does not expect any */
+	ASSERT_EQ(0, edu_attach(&m->dev.edu, m->nested));
+	EXPECT_EQ(RESPONSE_FAILURE, page_request(m, PASID, 3));
+	EXPECT_EQ(1, count(AMDM_PPRS_INVALID));
+	EXPECT_EQ(600, count(AMDM_PPRS));
+	EXPECT_EQ(0, destroy(vm, hwpt));
 }
 
 /* Unmapping of the second stage reaches what is nested on it */

@@ -70,9 +70,11 @@ struct PasidEdu {
     bool exec;
     bool priv;
     bool ats;
+    bool pri;
     uint32_t tlb_entries;
     uint16_t pasid_cap;
     uint16_t ats_cap;
+    uint16_t pri_cap;
 
     GArray *entries;
     Channel channel[PEDU_CHANNELS];
@@ -580,6 +582,9 @@ static void reset(DeviceState *dev)
     if (s->ats) {
         pci_set_word(pdev->config + s->ats_cap + PCI_ATS_CTRL, 0);
     }
+    if (s->pri) {
+        pci_set_word(pdev->config + s->pri_cap + PCI_PRI_CTRL, 0);
+    }
     if (s->pasid_bits) {
         pci_set_word(pdev->config + s->pasid_cap + PCI_PASID_CTRL, 0);
     }
@@ -622,6 +627,14 @@ static void realize(PCIDevice *pdev, Error **errp)
     if (s->ats) {
         pcie_ats_init(pdev, s->ats_cap, true);
     }
+    s->pri_cap = FIRST_CAP + 0x20;
+    if (s->pri) {
+        pcie_add_capability(pdev, PCI_EXT_CAP_ID_PRI, 1, s->pri_cap, PCI_EXT_CAP_PRI_SIZEOF);
+        pci_set_word(pdev->config + s->pri_cap + PCI_PRI_STATUS, PCI_PRI_STATUS_STOPPED | PCI_PRI_STATUS_PASID);
+        pci_set_long(pdev->config + s->pri_cap + PCI_PRI_MAX_REQ, 512);
+        pci_set_word(pdev->wmask + s->pri_cap + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
+        pci_set_long(pdev->wmask + s->pri_cap + PCI_PRI_ALLOC_REQ, UINT32_MAX);
+    }
 
     s->entries = g_array_new(false, false, sizeof(Entry));
     for (int i = 0; i < PEDU_CHANNELS; i++) {
@@ -663,6 +676,7 @@ static const Property properties[] = {
     DEFINE_PROP_BOOL("exec", PasidEdu, exec, true),
     DEFINE_PROP_BOOL("priv", PasidEdu, priv, true),
     DEFINE_PROP_BOOL("ats", PasidEdu, ats, true),
+    DEFINE_PROP_BOOL("pri", PasidEdu, pri, false),
     DEFINE_PROP_UINT32("tlb-entries", PasidEdu, tlb_entries, 256),
 };
 

@@ -5,11 +5,12 @@
  * translations in its own TLB. Plain C: both the device in pasid-edu.c and test
  * programs include this file.
  *
- *     -device pasid-edu[,pasid-bits=20][,exec=on][,priv=on][,ats=on][,tlb-entries=256]
+ *     -device pasid-edu[,pasid-bits=20][,exec=on][,priv=on][,ats=on][,pri=off][,tlb-entries=256]
  *
  * It needs to be a PCI Express function; on a root port or on the root complex.
  * pasid-bits=0 leaves out the PASID capability, ats=off that of ATS; exec and
- * priv are bits of the PASID capability. FLR and a reset clear all registers,
+ * priv are bits of the PASID capability. pri=on adds the capability of page requests,
+ * which the function never sends: the model of an IOMMU may say that it did. FLR and a reset clear all registers,
  * the buffer and the device TLB.
  *
  * BAR 0 has PEDU_BAR_SIZE bytes: registers of 4 or 8 bytes, aligned, little
