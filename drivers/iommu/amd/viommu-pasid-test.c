@@ -20,6 +20,7 @@
 #include <uapi/linux/iommufd.h>
 
 #include "amd_iommu.h"
+#include "viommu-test.h"
 
 #define DEVS		2
 #define PASIDS		4
@@ -239,7 +240,7 @@ static int attach(struct kunit *test, int dev, struct iommu_domain *domain)
 {
 	struct fake *fake = test->priv;
 
-	return domain->ops->attach_dev(domain, &fake->devs[dev].dev);
+	return amd_test_attach(domain, &fake->devs[dev].dev);
 }
 
 static void block(struct kunit *test, int dev)
@@ -253,8 +254,7 @@ static int set_pasid(struct kunit *test, int dev, u32 pasid,
 {
 	struct fake *fake = test->priv;
 
-	return domain->ops->set_dev_pasid(domain, &fake->devs[dev].dev, pasid,
-					  old);
+	return amd_test_set_pasid(domain, &fake->devs[dev].dev, pasid, old);
 }
 
 static void remove_pasid(struct kunit *test, int dev, u32 pasid,
@@ -262,7 +262,7 @@ static void remove_pasid(struct kunit *test, int dev, u32 pasid,
 {
 	struct fake *fake = test->priv;
 
-	amd_iommu_ops.remove_dev_pasid(&fake->devs[dev].dev, pasid, domain);
+	amd_test_remove_pasid(domain, &fake->devs[dev].dev, pasid);
 }
 
 static void expect_request(struct kunit *test, int dev, u32 pasid, u64 want)
@@ -743,7 +743,7 @@ static void pasid_test_ats_capability(struct kunit *test)
 
 KUNIT_DEFINE_ACTION_WRAPPER(fake_stop, kthread_stop, struct task_struct *);
 
-static void fake_add_dev(struct fake *fake, int i)
+static void fake_add_dev(struct fake *fake, struct iommu_group *group, int i)
 {
 	struct fake_dev *dev = &fake->devs[i];
 
@@ -759,12 +759,14 @@ static void fake_add_dev(struct fake *fake, int i)
 	dev->iommu.priv = &dev->data;
 	dev->iommu.max_pasids = MAX_PASIDS;
 	dev->dev.iommu = &dev->iommu;
+	dev->dev.iommu_group = group;
 }
 
 static int pasid_test_init(struct kunit *test)
 {
 	unsigned int cpu = cpumask_first(cpu_online_mask);
 	unsigned int other = cpumask_any_but(cpu_online_mask, cpu);
+	struct iommu_group *group;
 	struct fake *fake;
 	int i;
 
@@ -804,8 +806,9 @@ static int pasid_test_init(struct kunit *test)
 	fake->iommu.mmio_base = (u8 __iomem __force *)fake->mmio;
 	fake->iommu.cmd_sem = &fake->sem;
 	fake->iommu.iommu.ops = &amd_iommu_ops;
+	group = amd_test_group_new(test);
 	for (i = 0; i < DEVS; i++)
-		fake_add_dev(fake, i);
+		fake_add_dev(fake, group, i);
 
 	fake->thread = kthread_create(fake_iommu, fake, "fake-iommu");
 	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(fake->thread));

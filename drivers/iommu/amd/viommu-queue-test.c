@@ -23,6 +23,7 @@
 #include <asm/pci.h>
 
 #include "../iommufd/viommu/veventq.h"
+#include "viommu-test.h"
 #include "viommu.h"
 
 #define MAX_GUEST	1024
@@ -365,7 +366,7 @@ static int attach(struct kunit *test, int dev, struct iommu_domain *domain)
 {
 	struct fake *fake = test->priv;
 
-	return domain->ops->attach_dev(domain, &fake->devs[dev].pdev.dev);
+	return amd_test_attach(domain, &fake->devs[dev].pdev.dev);
 }
 
 static void block(struct kunit *test, int dev)
@@ -594,17 +595,16 @@ static void attach_test_refusals(struct kunit *test)
 					     IOMMU_HWPT_ALLOC_PASID, NULL, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(v2));
 	data->max_pasids = 16;
-	KUNIT_ASSERT_EQ(test, 0, v2->ops->set_dev_pasid(v2, data->dev, 1, NULL));
+	KUNIT_ASSERT_EQ(test, 0, amd_test_set_pasid(v2, data->dev, 1, NULL));
 	KUNIT_EXPECT_EQ(test, -EBUSY, attach(test, 2, a));
-	amd_iommu_ops.remove_dev_pasid(data->dev, 1, v2);
+	amd_test_remove_pasid(v2, data->dev, 1);
 	KUNIT_ASSERT_EQ(test, 0, attach(test, 2, a));
-	KUNIT_EXPECT_EQ(test, -EINVAL, v2->ops->set_dev_pasid(v2, data->dev, 1,
-							      NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL, amd_test_set_pasid(v2, data->dev, 1, NULL));
 	expect_request(test, 2, through(test, 1));
 	free_domain(v2);
 
 	/* The device goes while it is attached */
-	amd_iommu_ops.release_device(data->dev);
+	amd_test_release(data->dev);
 	KUNIT_EXPECT_NULL(test, data->nested);
 	expect_request(test, 2, BLOCKED);
 	block(test, 2);
@@ -1560,7 +1560,7 @@ static int fake_config_write(struct pci_bus *bus, unsigned int devfn, int where,
 
 KUNIT_DEFINE_ACTION_WRAPPER(fake_stop, kthread_stop, struct task_struct *);
 
-static void fake_add_dev(struct fake *fake, int i)
+static void fake_add_dev(struct fake *fake, struct iommu_group *group, int i)
 {
 	struct fake_dev *dev = &fake->devs[i];
 
@@ -1572,6 +1572,7 @@ static void fake_add_dev(struct fake *fake, int i)
 	dev->pdev.bus = &fake->bus;
 	dev->pdev.devfn = i;
 	dev->pdev.dev.iommu = &dev->dev_iommu;
+	dev->pdev.dev.iommu_group = group;
 	dev->dev_iommu.iommu_dev = &fake->iommu.iommu;
 	dev->dev_iommu.priv = &dev->data;
 	spin_lock_init(&dev->dev_iommu.viommu_lock);
@@ -1614,6 +1615,7 @@ static int viommu_test_init(struct kunit *test)
 {
 	unsigned int cpu = cpumask_first(cpu_online_mask);
 	unsigned int other = cpumask_any_but(cpu_online_mask, cpu);
+	struct iommu_group *group;
 	unsigned long uaddr;
 	struct fake *fake;
 	int i;
@@ -1665,8 +1667,9 @@ static int viommu_test_init(struct kunit *test)
 	/* CmdBufEn and GCR3TRPMode */
 	writeq(BIT_ULL(12) | BIT_ULL(58),
 	       fake->iommu.mmio_base + MMIO_CONTROL_OFFSET);
+	group = amd_test_group_new(test);
 	for (i = 0; i < DEVS; i++)
-		fake_add_dev(fake, i);
+		fake_add_dev(fake, group, i);
 	fake->alias_table[1] = ALIAS;
 	fake->alias.devid = ALIAS;
 	spin_lock_init(&fake->alias.dte_lock);
