@@ -433,8 +433,9 @@ static u32 intel_vinv_follow(struct intel_vinv_batch *batch,
 	struct intel_vinv_list *list = &batch->caches;
 	struct qi_desc *desc = &list->descs[list->n];
 	u32 *of = &list->of[list->n];
-	u32 taken = batch->taken, i;
+	const u32 taken = batch->taken;
 	u8 max_am = batch->max_am;
+	u32 i;
 
 	if (!run_host)
 		return 0;
@@ -448,14 +449,14 @@ static u32 intel_vinv_follow(struct intel_vinv_batch *batch,
 			break;
 		if (am)
 			word1 &= ~(BIT_ULL(VTD_PAGE_SHIFT + am) - BIT_ULL(7));
-		of[i] = taken++;
+		of[i] = taken + i;
 		desc[i].qw0 = run_host;
 		desc[i].qw1 = word1;
 		desc[i].qw2 = 0;
 		desc[i].qw3 = 0;
 	}
 	list->n += i;
-	batch->taken = taken;
+	batch->taken += i;
 	return i;
 }
 
@@ -488,28 +489,22 @@ static int intel_vinv_take(struct intel_viommu *viommu, const u64 *guest)
 	return ret;
 }
 
-/* intel_vinv_copy() for the lengths that the guest's queue can have */
-static u32 intel_vinv_copy_queue(struct intel_vinv_batch *batch,
-				 const u64 __user *from, size_t len, u32 n,
-				 int *err)
+/* intel_vinv_copy() for descriptors of a queue whose are short */
+static u32 intel_vinv_copy_short(struct intel_vinv_batch *batch,
+				 const u64 __user *from, u32 n, int *err)
 {
 	u32 i = 0;
 
 	*err = -EFAULT;
-	if (!user_read_access_begin(from, n * len))
+	if (!user_read_access_begin(from, n * INTEL_VINV_SHORT))
 		return 0;
 	for (; i < n; i++) {
 		u64 *desc = batch->guest[i];
 
-		unsafe_get_user(desc[0], from, fault);
-		unsafe_get_user(desc[1], from + 1, fault);
+		unsafe_get_user(desc[0], from++, fault);
+		unsafe_get_user(desc[1], from++, fault);
 		desc[2] = 0;
 		desc[3] = 0;
-		if (len != INTEL_VINV_SHORT) {
-			unsafe_get_user(desc[2], from + 2, fault);
-			unsafe_get_user(desc[3], from + 3, fault);
-		}
-		from += len / sizeof(*from);
 	}
 	*err = 0;
 fault:
@@ -522,12 +517,20 @@ static u32 intel_vinv_copy(struct intel_vinv_batch *batch,
 			   const void __user *uptr, size_t len, u32 n, int *err)
 {
 	const size_t size = sizeof(batch->guest[0]);
+	unsigned long left;
 	u32 i;
 
-	if (len == size || len == INTEL_VINV_SHORT)
-		return intel_vinv_copy_queue(batch, uptr, len, n, err);
+	if (len == INTEL_VINV_SHORT)
+		return intel_vinv_copy_short(batch, uptr, n, err);
 
 	*err = 0;
+	if (len == size) {
+		left = copy_from_user(batch->guest, uptr, n * size);
+		if (left)
+			*err = -EFAULT;
+		return n - DIV_ROUND_UP(left, size);
+	}
+
 	for (i = 0; i < n; i++) {
 		*err = copy_struct_from_user(batch->guest[i], size,
 					     uptr + i * len, len);
