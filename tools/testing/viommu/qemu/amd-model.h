@@ -4,14 +4,17 @@
  * have: counters, what to do wrong, and how to read what is not known of the hardware.
  * They are at physical address AMDM_BASE, behind the registers of the emulated IOMMU; a
  * program reaches them by mmap() of /dev/mem. 32 bits each unless stated otherwise,
- * little endian. (w) marks those that can be written. Plain C: both the model in amd.c
- * and test programs include this file.
+ * little endian. (w) marks those that can be written. Those of a second unit, like its
+ * registers of an IOMMU, are AMDM_STRIDE higher. Plain C: both the model in amd.c and
+ * test programs include this file.
  */
 #ifndef AMD_MODEL_H
 #define AMD_MODEL_H
 
 #define AMDM_BASE		0xfed84000
 #define AMDM_SIZE		0x3000
+#define AMDM_STRIDE		0x8000
+#define AMDM_UNITS		2		/* at most */
 
 #define AMDM_ID			0x000		/* AMDM_ID_VALUE, to recognize the model */
 #define AMDM_ID_VALUE		0x4d444d41

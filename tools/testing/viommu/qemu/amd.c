@@ -20,8 +20,21 @@
  *   hats, gats   EFR: levels of host and guest tables (2: 6 levels, 1: 5 levels)
  *   glx          EFR: levels of GCR3 tables (2: 3 levels)
  *   pasid-bits   width of PASIDs, 1 to 20 (16): EFR.PASmax
+ *   primary-bus  a second unit is in charge of this root bus, see below
  *
  * The IVRS names all DeviceIDs, up to 0xffff.
+ *
+ * A second unit, behind the host bridge that it is in charge of and ahead of the devices
+ * there, has all to itself, from registers to caches and interrupt remapping:
+ *
+ *     -device amd-iommu,intremap=on,nesting=on
+ *     -device pxb-pcie,id=pcie.2,bus_nr=8,bus=pcie.0,addr=1d
+ *     -device amd-iommu,intremap=on,nesting=on,primary-bus=pcie.2
+ *     -device pcie-root-port,id=port1,bus=pcie.2,chassis=1 -device pasid-edu,bus=port1
+ *
+ * In the IVRS it has the DeviceIDs from its bus number on, the first unit those below and
+ * the IOAPIC. Its own function is 00:1e.0. KVM would remap all interrupts by the first
+ * unit's table, so this is for TCG.
  *
  * Three caches, each without a limit of time: nothing leaves them unless a command of
  * the right opcode and scope says so, or the model is reset. So a missing invalidation
@@ -78,6 +91,7 @@
 #include "qemu/timer.h"
 #include "qapi/error.h"
 #include "exec/address-spaces.h"
+#include "hw/acpi/aml-build.h"
 #include "hw/pci/pci_bus.h"
 #include "amd.h"
 #include "amd_model.h"
@@ -163,6 +177,11 @@
 
 #define EFR2_GCR3TRP            BIT_ULL(3)
 
+/* Entries of an IVHD */
+#define IVHD_ALL                1
+#define IVHD_RANGE_START        3
+#define IVHD_RANGE_END          4
+
 #define OP_WAIT                 1
 #define OP_DTE                  2
 #define OP_PAGES                3
@@ -222,6 +241,7 @@ typedef struct Fault {
 
 typedef struct AMDModel {
     MemoryRegion mmio;
+    unsigned int unit;          /* the index in units[] */
     GHashTable *dtes;           /* by DeviceID */
     GHashTable *tlb;
     GHashTable *tables;
@@ -252,6 +272,9 @@ typedef struct Unanswered {
 } Unanswered;
 
 #define COUNT(s, what)          ((s)->model->counter[AMDM_##what]++)
+
+static AMDVIState *units[AMDM_UNITS];
+static unsigned int unit_count;
 
 /* What one translation is about */
 typedef struct Walk {
@@ -1553,6 +1576,8 @@ void amd_model_realize(AMDVIState *s)
 {
     AMDModel *m = s->model = g_new0(AMDModel, 1);
 
+    m->unit = unit_count++;
+    units[m->unit] = s;
     m->dtes = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     m->tlb = g_hash_table_new_full(tag_hash, tag_equal, g_free, g_free);
     m->tables = g_hash_table_new_full(tag_hash, tag_equal, g_free, g_free);
@@ -1563,7 +1588,48 @@ void amd_model_realize(AMDVIState *s)
     if (s->nesting) {
         s->efr2 = s->gcr3trp ? EFR2_GCR3TRP : 0;
         memory_region_init_io(&m->mmio, OBJECT(s), &model_ops, s, "amd-model", AMDM_SIZE);
-        memory_region_add_subregion(get_system_memory(), AMDM_BASE, &m->mmio);
+        memory_region_add_subregion(get_system_memory(), AMDM_BASE + m->unit * AMDM_STRIDE, &m->mmio);
+    }
+}
+
+hwaddr amd_model_registers(AMDVIState *s)
+{
+    return AMDVI_BASE_ADDR + s->model->unit * AMDM_STRIDE;
+}
+
+/* Of the second unit's function, on the first bus: out of the way of devices */
+int amd_model_devfn(AMDVIState *s)
+{
+    return PCI_DEVFN(0x1f - s->model->unit, 0);
+}
+
+bool amd_model_of_other(PCIBus *bus)
+{
+    return unit_count > 1 && units[1]->primary_bus == bus;
+}
+
+AMDVIState *amd_model_next(AMDVIState *s)
+{
+    unsigned int unit = s ? s->model->unit + 1 : 0;
+
+    return unit < unit_count ? units[unit] : NULL;
+}
+
+static void build_entry(GArray *ivhd, unsigned int type, unsigned int devid)
+{
+    build_append_int_noprefix(ivhd, devid << 8 | type, 4);
+}
+
+/* Without nesting=on nothing: then the IVHD names functions that are there */
+void amd_model_build_range(AMDVIState *s, GArray *ivhd)
+{
+    unsigned int second = unit_count > 1 ? PCI_BUILD_BDF(pci_bus_num(units[1]->primary_bus), 0) : 0;
+
+    if (s->nesting && unit_count == 1) {
+        build_entry(ivhd, IVHD_ALL, 0);
+    } else if (s->nesting) {
+        build_entry(ivhd, IVHD_RANGE_START, s->primary_bus ? second : 0);
+        build_entry(ivhd, IVHD_RANGE_END, s->primary_bus ? UINT16_MAX : second - 1);
     }
 }
 
@@ -1602,6 +1668,19 @@ bool amd_model_check(AMDVIState *s, Error **errp)
 {
     if (s->hats > 2 || s->gats > 1 || s->glx > 2 || !s->pasid_bits || s->pasid_bits > 20) {
         error_setg(errp, "hats and glx are at most 2, gats is at most 1, pasid-bits 1 to 20");
+        return false;
+    }
+    if (unit_count ? !s->primary_bus || !pci_bus_is_root(s->primary_bus) || s->primary_bus->iommu_ops
+                   : !!s->primary_bus) {
+        error_setg(errp, "a second unit needs primary-bus, a root bus without an IOMMU; the first has none");
+        return false;
+    }
+    if (unit_count == AMDM_UNITS) {
+        error_setg(errp, "there are %d units at most", AMDM_UNITS);
+        return false;
+    }
+    if (s->primary_bus && (!s->nesting || !units[0]->nesting)) {
+        error_setg(errp, "two units need nesting=on");
         return false;
     }
     if (s->nesting && s->accel) {

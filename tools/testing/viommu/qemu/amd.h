@@ -11,6 +11,14 @@ void amd_model_realize(AMDVIState *s);
 void amd_model_reset(AMDVIState *s);
 uint64_t amd_model_features(AMDVIState *s);
 
+/* Two units: where one is; whether a root bus is the second one's; its IVHD's DeviceIDs */
+hwaddr amd_model_registers(AMDVIState *s);
+int amd_model_devfn(AMDVIState *s);
+bool amd_model_of_other(PCIBus *bus);
+void amd_model_build_range(AMDVIState *s, GArray *ivhd);
+/* The first unit after NULL, NULL after the last one */
+AMDVIState *amd_model_next(AMDVIState *s);
+
 PCIAnswer amd_model_request(PCIBus *bus, void *opaque, int devfn, const PCIRequest *request);
 void amd_model_set_device_tlb(PCIBus *bus, void *opaque, int devfn, PCIDeviceTLB *tlb);
 /* For interrupt remapping. False: there is no entry. */

@@ -29,6 +29,8 @@
 /* The machine's memory */
 #define DEVICES		0x100000	/* the device table, of 512 entries */
 #define DEVICE(id)	(DEVICES + 32 * (id))
+#define DEVICES2	0x120000	/* of the second unit, of 2560 */
+/* Of the second unit behind that of the first one */
 #define RING		0x110000	/* 256 commands */
 #define RING_SIZE	0x1000
 #define LOG		0x114000	/* 256 events */
@@ -60,6 +62,10 @@
 #define PORT		0x0020		/* 00:04.0, a root port */
 #define BEHIND		0x0100		/* 01:00.0, a third function behind it */
 #define PORT_MEMORY	0xe1000000
+#define FAR_PORT	0x0800		/* 08:00.0, a root port of the second unit */
+#define FAR		0x0900		/* 09:00.0, a function behind it */
+#define IOMMU_SID2	0x00f0		/* 00:1e.0, the function of the second unit */
+#define FAR_BAR		0xe2000000
 
 /* DTE */
 #define V		BIT(0)
@@ -113,8 +119,9 @@ FIXTURE(amd)
 	FILE *in;
 	FILE *out;
 	uint64_t next_table;
-	unsigned int tail;
-	unsigned int event_head;
+	unsigned int unit;		/* that the functions are about */
+	unsigned int tail[2];
+	unsigned int event_head[2];
 	uint64_t sequence;
 	uint64_t bar;
 };
@@ -169,20 +176,31 @@ static uint32_t get32(Machine *m, uint64_t at)
 	return ask(m, "readl 0x%llx", (unsigned long long)at);
 }
 
+/* A register of the unit, and of its model */
+static uint64_t iommu(Machine *m, unsigned int offset)
+{
+	return IOMMU + m->unit * AMDM_STRIDE + offset;
+}
+
+static uint64_t own(Machine *m, unsigned int offset)
+{
+	return AMDM_BASE + m->unit * AMDM_STRIDE + offset;
+}
+
 static uint32_t model(Machine *m, enum amd_model_counter counter)
 {
-	return get32(m, AMDM_BASE + AMDM_COUNTER(counter));
+	return get32(m, own(m, AMDM_COUNTER(counter)));
 }
 
 static void reset_counters(Machine *m)
 {
-	put32(m, AMDM_BASE + AMDM_RESET, 1);
+	put32(m, own(m, AMDM_RESET), 1);
 	put32(m, m->bar + PEDU_CONTROL, PEDU_CONTROL_RESET_COUNTERS);
 }
 
 static void set_knobs(Machine *m, uint32_t knobs)
 {
-	put32(m, AMDM_BASE + AMDM_KNOBS, knobs);
+	put32(m, own(m, AMDM_KNOBS), knobs);
 }
 
 /* Tables */
@@ -261,10 +279,12 @@ static uint64_t new_gcr3(Machine *m, uint32_t pasid, uint64_t root)
 
 static void set_dte(Machine *m, uint16_t id, uint64_t q0, uint64_t q1, uint64_t q2)
 {
-	put64(m, DEVICE(id), q0);
-	put64(m, DEVICE(id) + 8, q1);
-	put64(m, DEVICE(id) + 16, q2);
-	put64(m, DEVICE(id) + 24, 0);
+	uint64_t at = m->unit ? DEVICES2 + 32 * id : DEVICE(id);
+
+	put64(m, at, q0);
+	put64(m, at + 8, q1);
+	put64(m, at + 16, q2);
+	put64(m, at + 24, 0);
 }
 
 static uint64_t gcr3_low(uint64_t gcr3)
@@ -292,10 +312,13 @@ static void set_guest(Machine *m, uint16_t id, uint16_t domain, uint64_t gcr3, u
 
 static void submit(Machine *m, uint64_t lo, uint64_t hi)
 {
-	put64(m, RING + m->tail, lo);
-	put64(m, RING + m->tail + 8, hi);
-	m->tail = (m->tail + 16) % RING_SIZE;
-	put32(m, IOMMU + COMMAND_TAIL, m->tail);
+	unsigned int *tail = &m->tail[m->unit];
+	uint64_t at = RING + m->unit * RING_SIZE + *tail;
+
+	put64(m, at, lo);
+	put64(m, at + 8, hi);
+	*tail = (*tail + 16) % RING_SIZE;
+	put32(m, iommu(m, COMMAND_TAIL), *tail);
 }
 
 /* Returns whether the ring has executed all, and its wait stored its data */
@@ -304,7 +327,7 @@ static bool wait_done(Machine *m)
 	uint64_t value = ++m->sequence | 0x1122334400000000ULL;
 
 	submit(m, 1ULL << 60 | STATUS | 1, value);
-	return get64(m, STATUS) == value && get32(m, IOMMU + COMMAND_HEAD) == m->tail;
+	return get64(m, STATUS) == value && get32(m, iommu(m, COMMAND_HEAD)) == m->tail[m->unit];
 }
 
 #define submit_done(m, lo, hi) ({ submit(m, lo, hi); ASSERT_TRUE(wait_done(m)); })
@@ -388,19 +411,20 @@ struct event {
 /* Takes the oldest; returns its type, 0 if there is none */
 static unsigned int take_event(Machine *m, struct event *e)
 {
-	uint64_t lo;
+	unsigned int *head = &m->event_head[m->unit];
+	uint64_t at = LOG + m->unit * LOG_SIZE + *head, lo;
 
 	*e = (struct event) { };
-	if (get32(m, IOMMU + EVENT_TAIL) == m->event_head)
+	if (get32(m, iommu(m, EVENT_TAIL)) == *head)
 		return 0;
-	lo = get64(m, LOG + m->event_head);
+	lo = get64(m, at);
 	e->type = lo >> 60;
 	e->flags = lo >> 48 & 0xfff;
 	e->device = lo & 0xffff;
 	e->id = (lo >> 32 & 0xffff) | (lo & 0xf0000);
-	e->addr = get64(m, LOG + m->event_head + 8);
-	m->event_head = (m->event_head + 16) % LOG_SIZE;
-	put32(m, IOMMU + EVENT_HEAD, m->event_head);
+	e->addr = get64(m, at + 8);
+	*head = (*head + 16) % LOG_SIZE;
+	put32(m, iommu(m, EVENT_HEAD), *head);
 	return e->type;
 }
 
@@ -437,6 +461,31 @@ static uint64_t config_at(uint16_t sid, unsigned int reg)
 	return CONFIG_SPACE + sid * 0x1000 + reg;
 }
 
+/* A root port, and the device behind it */
+static void open_port(Machine *m, uint16_t port, uint16_t sid, uint64_t memory)
+{
+	put32(m, config_at(port, 0x18), (sid >> 8) * 0x10100 | port >> 8);
+	put16(m, config_at(port, 0x20), memory >> 16);
+	put16(m, config_at(port, 0x22), memory >> 16);
+	put16(m, config_at(port, 0x04), 6);
+	place_device(m, sid, memory);
+}
+
+static void enable_ats(Machine *m, uint16_t sid)
+{
+	put16(m, config_at(sid, 0x106), 7);
+	put16(m, config_at(sid, 0x116), 0x8000);
+}
+
+/* @devices: the table, and its size as the register has it */
+static void start_iommu(Machine *m, uint64_t devices)
+{
+	put64(m, iommu(m, 0), devices);
+	put64(m, iommu(m, 0x08), (RING + m->unit * RING_SIZE) | 8ULL << 56);
+	put64(m, iommu(m, 0x10), (LOG + m->unit * LOG_SIZE) | 8ULL << 56);
+	put64(m, iommu(m, CONTROL), ENABLE | GCR3TRP);
+}
+
 static void start_qemu(Machine *m, const char *options)
 {
 	const char *qemu = getenv("QEMU");
@@ -456,7 +505,10 @@ static void start_qemu(Machine *m, const char *options)
 		      "-display", "none", "-nodefaults", "-global",
 		      "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off", "-L", getenv("FIRMWARE") ?: ".", "-device", iommu, "-device",
 		      "pasid-edu,addr=2", "-device", "pasid-edu,addr=3", "-device",
-		      "pcie-root-port,id=root1,addr=4,chassis=1", "-device", "pasid-edu,bus=root1", NULL);
+		      "pcie-root-port,id=root1,addr=4,chassis=1", "-device", "pasid-edu,bus=root1", "-device",
+		      "pxb-pcie,id=far,bus_nr=8,bus=pcie.0,addr=1d", "-device",
+		      "amd-iommu,nesting=on,primary-bus=far", "-device",
+		      "pcie-root-port,id=root2,bus=far,chassis=2", "-device", "pasid-edu,bus=root2", NULL);
 		_exit(127);
 	}
 	close(in[0]);
@@ -474,15 +526,11 @@ static void start_qemu(Machine *m, const char *options)
 	ask(m, "outl 0xcfc 0x%x", CONFIG_SPACE | 1);
 	place_device(m, SID, BAR);
 	place_device(m, SID2, BAR + PEDU_BAR_SIZE);
-	put16(m, config_at(SID, 0x106), 7);
-	put16(m, config_at(SID, 0x116), 0x8000);
-	put16(m, config_at(SID2, 0x106), 7);
-	put16(m, config_at(SID2, 0x116), 0x8000);
-
-	put64(m, IOMMU, DEVICES | 3);
-	put64(m, IOMMU + 0x08, RING | 8ULL << 56);
-	put64(m, IOMMU + 0x10, LOG | 8ULL << 56);
-	put64(m, IOMMU + CONTROL, ENABLE | GCR3TRP);
+	open_port(m, FAR_PORT, FAR, FAR_BAR);
+	enable_ats(m, SID);
+	enable_ats(m, SID2);
+	enable_ats(m, FAR);
+	start_iommu(m, DEVICES | 3);
 }
 
 static void stop_qemu(Machine *m)
@@ -586,15 +634,9 @@ TEST_F(amd, disabled)
 
 TEST_F(amd, behind_a_port)
 {
-	uint64_t at = CONFIG_SPACE + PORT * 0x1000, root = new_table(self);
+	uint64_t root = new_table(self);
 
-	put32(self, at + 0x18, 0x00010100);
-	put16(self, at + 0x20, PORT_MEMORY >> 16);
-	put16(self, at + 0x22, PORT_MEMORY >> 16);
-	put16(self, at + 0x04, 6);
-	put32(self, config_at(BEHIND, 0x10), PORT_MEMORY);
-	put32(self, config_at(BEHIND, 0x14), 0);
-	put16(self, config_at(BEHIND, 0x04), 6);
+	open_port(self, PORT, BEHIND, PORT_MEMORY);
 	self->bar = PORT_MEMORY;
 	ASSERT_EQ(PEDU_ID_VALUE, get32(self, PORT_MEMORY + PEDU_ID));
 	/* Its DeviceID is neither that of 00:00.0 nor that of the port */
@@ -1257,7 +1299,7 @@ TEST_F(amd, device_tlb_silent)
 	put32(self, BAR + PEDU_INV_MODE, PEDU_INV_SILENT);
 	/* InvTimeout 10 ms; only a wait is held up */
 	put64(self, IOMMU + CONTROL, ENABLE | 2 << 5);
-	at = self->tail;
+	at = self->tail[0];
 	submit(self, inv_iotlb(SID, 0), PAGE(1));
 	submit(self, inv_pages(7, 0), 0);
 	EXPECT_FALSE(wait_done(self));
@@ -1266,7 +1308,7 @@ TEST_F(amd, device_tlb_silent)
 	EXPECT_EQ(at + 32, get32(self, IOMMU + COMMAND_HEAD));
 	EXPECT_EQ(0, event(self));
 	ask(self, "clock_step 1000000");
-	EXPECT_EQ(self->tail, get32(self, IOMMU + COMMAND_HEAD));
+	EXPECT_EQ(self->tail[0], get32(self, IOMMU + COMMAND_HEAD));
 	EXPECT_EVENT(self, IOTLB_TIMEOUT, 0, SID, 0, RING + at);
 	EXPECT_EQ(1, model(self, AMDM_TIMEOUTS));
 	EXPECT_TRUE(wait_done(self));
@@ -1286,10 +1328,10 @@ TEST_F(amd, device_tlb_silent)
 	submit(self, inv_iotlb(SID2, 0), PAGE(1));
 	EXPECT_FALSE(wait_done(self));
 	ask(self, "clock_step 1000000000");
-	EXPECT_NE(self->tail, get32(self, IOMMU + COMMAND_HEAD));
+	EXPECT_NE(self->tail[0], get32(self, IOMMU + COMMAND_HEAD));
 	EXPECT_EQ(0, event(self));
 	set_knobs(self, 0);
-	EXPECT_EQ(self->tail, get32(self, IOMMU + COMMAND_HEAD));
+	EXPECT_EQ(self->tail[0], get32(self, IOMMU + COMMAND_HEAD));
 	EXPECT_EQ(IOTLB_TIMEOUT, event(self));
 	/* Without InvTimeout it stands, until the ring is switched off */
 	put64(self, IOMMU + CONTROL, ENABLE);
@@ -1297,7 +1339,7 @@ TEST_F(amd, device_tlb_silent)
 	submit(self, inv_iotlb(SID2, 0), PAGE(1));
 	EXPECT_FALSE(wait_done(self));
 	ask(self, "clock_step 1000000000000");
-	EXPECT_NE(self->tail, get32(self, IOMMU + COMMAND_HEAD));
+	EXPECT_NE(self->tail[0], get32(self, IOMMU + COMMAND_HEAD));
 	put64(self, IOMMU + CONTROL, ENABLE & ~BIT(12));
 	put64(self, IOMMU + CONTROL, ENABLE);
 	EXPECT_TRUE(wait_done(self));
@@ -1359,7 +1401,7 @@ TEST_F(amd, illegal_commands)
 	unsigned int i, at;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		at = self->tail;
+		at = self->tail[0];
 		submit(self, bad[i][0], bad[i][1]);
 		EXPECT_EVENT(self, ILLEGAL_COMMAND, 0, 0, 0, RING + at);
 		EXPECT_EQ(at, get32(self, IOMMU + COMMAND_HEAD));
@@ -1416,7 +1458,7 @@ TEST_F(amd, stalls)
 	EXPECT_EQ(1, model(self, AMDM_STALLS));
 	EXPECT_EQ(0, event(self));
 	put32(self, AMDM_BASE + AMDM_INJECT, AMDM_INJECT_NONE);
-	EXPECT_EQ(self->tail, get32(self, IOMMU + COMMAND_HEAD));
+	EXPECT_EQ(self->tail[0], get32(self, IOMMU + COMMAND_HEAD));
 	EXPECT_EQ(2, get32(self, AMDM_BASE + AMDM_COMMANDS(3)));
 	/* A ring outside of memory */
 	put64(self, IOMMU + CONTROL, ENABLE & ~BIT(12));
@@ -1556,6 +1598,112 @@ TEST_F(amd, last_dte)
 }
 
 /* IOMMUs that lack something */
+
+/* Two units */
+
+/* What the functions are about from now on */
+static void use_unit(Machine *m, unsigned int unit)
+{
+	m->unit = unit;
+	m->bar = unit ? FAR_BAR : BAR;
+}
+
+/* The ring, the log, the caches and the counters of each are its own */
+TEST_F(amd, two_units)
+{
+	static const uint16_t device[] = { SID, FAR };
+	Machine *m = self;
+	uint32_t commands[2];
+	uint64_t at[2];
+	int i;
+
+	use_unit(m, 1);
+	EXPECT_EQ(AMDM_ID_VALUE, get32(m, own(m, AMDM_ID)));
+	EXPECT_EQ(get64(m, IOMMU + 0x30), get64(m, iommu(m, 0x30)));
+	EXPECT_EQ(BIT(3), get64(m, iommu(m, 0x1a0)));
+	/* Its function says where it is */
+	EXPECT_EQ(0xf, get32(m, config_at(IOMMU_SID2, 0x40)) & 0xff);
+	EXPECT_EQ(iommu(m, 0), get32(m, config_at(IOMMU_SID2, 0x44)));
+	/* While it is off, nobody asks for the DTE */
+	set_dte(m, FAR, V, 5, 0);
+	EXPECT_EQ(PAGE(1), look(m, PAGE(1), NO_PASID, 0));
+	start_iommu(m, DEVICES2 | 19);
+	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(m, PAGE(1), NO_PASID, 0));
+	EXPECT_EVENT(m, PAGE_FAULT, 0, FAR, 5, PAGE(1));
+	ASSERT_TRUE(wait_done(m));
+	use_unit(m, 0);
+	EXPECT_EQ(0, event(m));
+	EXPECT_EQ(0, model(m, AMDM_DTE_MISSES));
+	EXPECT_EQ(0, model(m, AMDM_EVENTS));
+
+	/* One DomainID, one address, on both */
+	for (i = 0; i < 2; i++) {
+		uint64_t root = new_table(m);
+
+		use_unit(m, i);
+		set_host(m, device[i], 7, root, MODE(4));
+		submit_done(m, inv_dte(device[i]), 0);
+		host_map(m, root, 0x7000, PAGE(1 + i), RW);
+		at[i] = host_entry(m, root, 4, 0x7000, 1);
+	}
+	for (i = 0; i < 2; i++) {
+		use_unit(m, i);
+		reset_counters(m);
+		EXPECT_EQ(PAGE(1 + i), look(m, 0x7000, NO_PASID, 0));
+		EXPECT_EQ(PAGE(1 + i), look(m, 0x7000, NO_PASID, PEDU_MODE_ATS));
+		EXPECT_EQ(1, model(m, AMDM_DTE_ENTRIES));
+		EXPECT_EQ(1, model(m, AMDM_TLB_ENTRIES));
+		EXPECT_EQ(1, model(m, AMDM_DTE_MISSES));
+		EXPECT_EQ(1, get32(m, m->bar + PEDU_TLB_COUNT));
+		put64(m, at[i], PAGE(3 + i) | RW);
+	}
+	for (i = 0; i < 2; i++) {
+		const uint64_t other = i ? PAGE(3) : PAGE(2);
+
+		use_unit(m, !i);
+		commands[0] = get32(m, own(m, AMDM_LOG_COUNT));
+		use_unit(m, i);
+		commands[1] = get32(m, own(m, AMDM_LOG_COUNT));
+		submit_done(m, inv_pages(7, 0), EVERYTHING | S | PDE);
+		submit_done(m, inv_iotlb(device[!i], 0), EVERYTHING | S);
+		EXPECT_EQ(1, model(m, AMDM_DEVICE_TLB_NONE));
+		EXPECT_EQ(PAGE(1 + i), look(m, 0x7000, NO_PASID, PEDU_MODE_ATS));
+		submit_done(m, inv_iotlb(device[i], 0), EVERYTHING | S);
+		EXPECT_EQ(PAGE(3 + i), look(m, 0x7000, NO_PASID, PEDU_MODE_ATS));
+		EXPECT_EQ(PAGE(3 + i), look(m, 0x7000, NO_PASID, 0));
+		submit_done(m, inv_dte(device[i]), 0);
+		EXPECT_EQ(0, model(m, AMDM_DTE_ENTRIES));
+		EXPECT_EQ(1, model(m, AMDM_DTE_DROPPED));
+		EXPECT_EQ(1, model(m, AMDM_TLB_DROPPED));
+		/* Each with a wait */
+		EXPECT_EQ(commands[1] + 8, get32(m, own(m, AMDM_LOG_COUNT)));
+		EXPECT_EQ(PAGE(3 + i), look(m, 0x7000, NO_PASID, 0));
+		/* The other one has executed nothing, and kept all */
+		use_unit(m, !i);
+		EXPECT_EQ(commands[0], get32(m, own(m, AMDM_LOG_COUNT)));
+		EXPECT_EQ(1, model(m, AMDM_DTE_ENTRIES));
+		EXPECT_EQ(1, model(m, AMDM_TLB_ENTRIES));
+		EXPECT_EQ(1, get32(m, m->bar + PEDU_TLB_COUNT));
+		EXPECT_EQ(other, look(m, 0x7000, NO_PASID, PEDU_MODE_ATS));
+		EXPECT_EQ(other, look(m, 0x7000, NO_PASID, 0));
+	}
+
+	/* Op 8, and an illegal command */
+	use_unit(m, 1);
+	submit_done(m, inv_all(), 0);
+	EXPECT_EQ(0, model(m, AMDM_DTE_ENTRIES));
+	EXPECT_EQ(0, model(m, AMDM_TLB_ENTRIES));
+	submit(m, OP(15), 0);
+	EXPECT_EQ(ILLEGAL_COMMAND, event(m));
+	EXPECT_EQ(0, get32(m, iommu(m, IOMMU_STATUS)) & BIT(4));
+	use_unit(m, 0);
+	EXPECT_EQ(1, model(m, AMDM_DTE_ENTRIES));
+	EXPECT_EQ(1, model(m, AMDM_TLB_ENTRIES));
+	EXPECT_EQ(0, model(m, AMDM_ILLEGAL));
+	EXPECT_EQ(0, event(m));
+	submit_done(m, inv_all(), 0);
+	EXPECT_EQ(0, model(m, AMDM_DTE_ENTRIES));
+}
 
 FIXTURE(lacks) { };
 FIXTURE_SETUP(lacks) { }
