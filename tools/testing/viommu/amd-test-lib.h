@@ -153,22 +153,28 @@ static inline void device_close(struct device *dev)
 	close(dev->edu.fd);
 }
 
-/* The registers of the model itself */
-static inline volatile uint8_t *model_map(void)
+/* The registers of the model of a unit itself */
+static inline volatile uint8_t *model_of(unsigned int unit)
 {
-	static volatile uint8_t *model;
+	static volatile uint8_t *models[AMDM_UNITS];
 	void *mem;
 	int fd;
 
-	if (model)
-		return model;
+	if (models[unit])
+		return models[unit];
 	fd = open("/dev/mem", O_RDWR | O_SYNC);
-	mem = mmap(NULL, AMDM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, AMDM_BASE);
+	mem = mmap(NULL, AMDM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		   AMDM_BASE + unit * AMDM_STRIDE);
 	close(fd);
 	if (mem == MAP_FAILED)
 		return NULL;
-	model = mem;
-	return model;
+	models[unit] = mem;
+	return mem;
+}
+
+static inline volatile uint8_t *model_map(void)
+{
+	return model_of(0);
 }
 
 static inline uint32_t model(unsigned int offset)
