@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <linux/kvm.h>
 
 #include "edu-test-lib.h"
@@ -33,6 +34,56 @@ static inline int64_t linked_alloc(struct vm *vm, struct edu *edu, int guest,
 
 	*id = cmd.out_viommu_id;
 	return rc ? rc : (int64_t)(cmd.flags & ~IOMMU_VIOMMU_ALLOC_KVM_FD);
+}
+
+/*
+ * Open and bind a device that VFIO knows to belong to @guest; @vfio is KVM's side of
+ * it
+ */
+static inline int bind_for(struct edu *edu, int iommufd, int guest, int *vfio)
+{
+	struct kvm_create_device dev = { .type = KVM_DEV_TYPE_VFIO };
+	struct kvm_device_attr attr = {
+		.group = KVM_DEV_VFIO_FILE,
+		.attr = KVM_DEV_VFIO_FILE_ADD,
+		.addr = (uintptr_t)&edu->fd,
+	};
+	int rc;
+
+	rc = edu_open(edu, 0);
+	if (rc)
+		return rc;
+	if (ioctl(guest, KVM_CREATE_DEVICE, &dev))
+		return -errno;
+	*vfio = dev.fd;
+	if (ioctl(dev.fd, KVM_SET_DEVICE_ATTR, &attr))
+		return -errno;
+	return edu_bind(edu, iommufd);
+}
+
+/* A VM gets its VMID when a vCPU is loaded first, which need not execute anything */
+static inline int guest_run(int kvm, int guest)
+{
+	const int size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	int vcpu = ioctl(guest, KVM_CREATE_VCPU, 0);
+	struct kvm_vcpu_init init;
+	struct kvm_run *run;
+	int rc = 0;
+
+	if (vcpu < 0)
+		return -errno;
+	run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+	if (run == MAP_FAILED)
+		return -errno;
+	run->immediate_exit = 1;
+	if (ioctl(guest, KVM_ARM_PREFERRED_TARGET, &init) ||
+	    ioctl(vcpu, KVM_ARM_VCPU_INIT, &init))
+		rc = -errno;
+	else if (ioctl(vcpu, KVM_RUN, 0) != -1 || errno != EINTR)
+		rc = -EPROTO;
+	munmap(run, size);
+	close(vcpu);
+	return rc;
 }
 
 /* The VMID of a vIOMMU, from the trace of a command */
