@@ -192,8 +192,8 @@ enum iommu_veventq_type {
  * - EBUSY on IOMMU_DESTROY: the file is open
  *
  * read() fails with EINVAL if the buffer is smaller than a header or than the
- * first record, with EFAULT if the record cannot be copied, which leaves it in
- * the queue, and with ESPIPE at an offset.
+ * first record, and with EFAULT if the record cannot be copied, which leaves it
+ * in the queue. The file is a stream: pread() and lseek() fail with ESPIPE.
  */
 struct iommu_veventq_alloc {
 	__u32 size;

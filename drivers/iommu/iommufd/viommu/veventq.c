@@ -75,8 +75,6 @@ static ssize_t iommufd_veventq_fops_read(struct file *filep, char __user *buf,
 	size_t size;
 	int rc = 0;
 
-	if (*ppos)
-		return -ESPIPE;
 	if (count < sizeof(struct iommufd_vevent_header))
 		return -EINVAL;
 
@@ -244,6 +242,8 @@ static int iommufd_veventq_open(struct iommufd_veventq_obj *veventq)
 				   &iommufd_veventq_fops, veventq, O_RDWR);
 	if (IS_ERR(filep))
 		return PTR_ERR(filep);
+	/* Events have no position, so readers do not share one either */
+	stream_open(file_inode(filep), filep);
 
 	refcount_inc(&veventq->obj.users);
 	iommufd_ctx_get(veventq->ictx);

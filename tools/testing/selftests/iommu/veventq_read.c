@@ -160,7 +160,7 @@ TEST_F(veventq, file_operations)
 {
 	char a[RECORD], b[RECORD], buf[100] = "";
 	struct iovec iov[] = { { a, sizeof(a) }, { b, sizeof(b) } };
-	static const off_t offsets[] = { 1, 8, 12, 4096, 1L << 40 };
+	static const off_t offsets[] = { 0, 1, 8, 12, 4096, 1L << 40 };
 	unsigned int i;
 
 	QUEUE(4);
