@@ -197,9 +197,13 @@ TEST_F_TIMEOUT(vmid, pins_race_rollovers, 480)
 {
 	struct vm *vm = &self->vm;
 	struct race rollovers = { .kvm = self->kvm };
-	struct race pins = { .vm = vm, .edu = &self->edu, .kvm = self->kvm };
-	int guest = guest_create(self->kvm), vcpu, vmid, loads = 0;
-	pthread_t threads[2];
+	/* Of two VMs, since pins race with each other as well */
+	struct race pins[2] = {
+		{ .vm = vm, .edu = &self->edu, .kvm = self->kvm },
+		{ .vm = vm, .edu = &self->edu, .kvm = self->kvm },
+	};
+	int guest = guest_create(self->kvm), vcpu, vmid, loads = 0, i;
+	pthread_t threads[3];
 
 	ASSERT_LE(0, guest);
 	ASSERT_EQ(IOMMU_VIOMMU_ALLOC_SHARED_VMID,
@@ -209,19 +213,24 @@ TEST_F_TIMEOUT(vmid, pins_race_rollovers, 480)
 	vcpu = vcpu_create(self->kvm, guest);
 	ASSERT_LE(0, vcpu);
 	ASSERT_EQ(0, pthread_create(&threads[0], NULL, race_rollovers, &rollovers));
-	ASSERT_EQ(0, pthread_create(&threads[1], NULL, race_pins, &pins));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&threads[1 + i], NULL, race_pins, &pins[i]));
 	while (!atomic_load(&rollovers.stop)) {
 		ASSERT_EQ(0, vcpu_load(vcpu));
 		loads++;
 	}
-	atomic_store(&pins.stop, true);
-	ASSERT_EQ(0, pthread_join(threads[0], NULL));
-	ASSERT_EQ(0, pthread_join(threads[1], NULL));
+	for (i = 0; i < 2; i++)
+		atomic_store(&pins[i].stop, true);
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
 	EXPECT_EQ(0, rollovers.rc);
-	EXPECT_EQ(0, pins.rc);
-	EXPECT_LT(10, pins.pins);
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(0, pins[i].rc);
+		EXPECT_LT(10, pins[i].pins);
+	}
 	EXPECT_LT(10, loads);
-	TH_LOG("%d VMs, %u pins, %d loads", RACE_VMS, pins.pins, loads);
+	TH_LOG("%d VMs, %u and %u pins, %d loads", RACE_VMS, pins[0].pins, pins[1].pins,
+	       loads);
 
 	/* The link of before and a new one have the number of before */
 	EXPECT_EQ(vmid, vmid_of(vm, vm->viommu));
