@@ -27,7 +27,7 @@ help:
 	@echo 'make check               every test'
 	@echo 'make bench               the cost of each ioctl, in instructions'
 	@echo '                           KERNEL=Image  of another kernel with this interface'
-	@echo 'make kcsan               the tests of races, on a kernel with KCSAN'
+	@echo 'make kcsan               the tests of races, on a kernel with KCSAN: check kcsan'
 	@echo 'make clean               remove what was built, keep build/linux'
 	@echo 'make distclean           remove build/'
 
@@ -44,7 +44,7 @@ run check bench:
 	@tools/testing/viommu/$@
 
 kcsan:
-	@tools/testing/viommu/kselftest --config kcsan --only viommu_race --only pasid_race --only hw_queue --fixture race
+	@tools/testing/viommu/check kcsan
 
 clean:
 	rm -rf build/out build/log build/series build/docs build/debian-patches
