@@ -9,14 +9,11 @@
  *
  * Each page of data holds its own address, so a read tells which page it reached.
  */
-#include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -97,48 +94,7 @@ FIXTURE(accel)
 
 typedef FIXTURE_DATA(accel) Machine;
 
-static uint64_t ask(Machine *m, const char *format, ...)
-{
-	char line[256];
-	va_list args;
-
-	va_start(args, format);
-	vfprintf(m->out, format, args);
-	va_end(args);
-	fputc('\n', m->out);
-	fflush(m->out);
-	do {
-		if (!fgets(line, sizeof(line), m->in)) {
-			printf("# QEMU ended\n");
-			_exit(1);
-		}
-	} while (!strncmp(line, "IRQ", 3));
-	if (strncmp(line, "OK", 2)) {
-		printf("# QEMU: %s", line);
-		_exit(1);
-	}
-	return line[2] == ' ' ? strtoull(line + 3, NULL, 0) : 0;
-}
-
-static void put64(Machine *m, uint64_t at, uint64_t value)
-{
-	ask(m, "writeq 0x%llx 0x%llx", (unsigned long long)at, (unsigned long long)value);
-}
-
-static void put32(Machine *m, uint64_t at, uint32_t value)
-{
-	ask(m, "writel 0x%llx 0x%x", (unsigned long long)at, value);
-}
-
-static uint64_t get64(Machine *m, uint64_t at)
-{
-	return ask(m, "readq 0x%llx", (unsigned long long)at);
-}
-
-static uint32_t get32(Machine *m, uint64_t at)
-{
-	return ask(m, "readl 0x%llx", (unsigned long long)at);
-}
+#include "test-qtest.h"
 
 static uint32_t config(Machine *m, uint16_t sid, unsigned int reg)
 {
@@ -159,14 +115,6 @@ static void set_dte(Machine *m, uint64_t q0, uint64_t q1, uint64_t q2)
 	put64(m, at + 8, q1);
 	put64(m, at + 16, q2);
 	put64(m, at, q0);
-}
-
-static uint64_t new_table(Machine *m)
-{
-	uint64_t table = m->next_table;
-
-	m->next_table += 0x1000;
-	return table;
 }
 
 /* A DTE with @levels of GCR3 tables, whose entry for PASID 0 is @root */
@@ -304,26 +252,12 @@ static void submit_wait(Machine *m, uint64_t data)
 
 FIXTURE_SETUP(accel)
 {
-	const char *qemu = getenv("QEMU");
-	int in[2], out[2], n;
+	static const char *const options[] = {
+		"-device", "amd-iommu,accel=on", "-device", "edu,addr=2,dma_mask=0xffffffffffffffff", NULL,
+	};
+	int n;
 
-	if (!qemu || pipe(in) || pipe(out))
-		_exit(1);
-	self->qemu = fork();
-	if (!self->qemu) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[1]);
-		close(out[0]);
-		execl(qemu, qemu, "-M", "q35", "-accel", "qtest", "-qtest", "stdio", "-qtest-log", "none", "-m", "128M",
-		      "-display", "none", "-nodefaults", "-L", getenv("FIRMWARE") ?: ".", "-device",
-		      "amd-iommu,accel=on", "-device", "edu,addr=2,dma_mask=0xffffffffffffffff", NULL);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	self->out = fdopen(in[1], "w");
-	self->in = fdopen(out[0], "r");
+	start_machine(self, options);
 	self->next_table = TABLES;
 	for (n = 0; n < 16; n++)
 		put64(self, PAGE(n), PAGE(n));
@@ -340,10 +274,7 @@ FIXTURE_SETUP(accel)
 
 FIXTURE_TEARDOWN(accel)
 {
-	fclose(self->out);
-	fclose(self->in);
-	kill(self->qemu, SIGTERM);
-	waitpid(self->qemu, NULL, 0);
+	stop_machine(self);
 }
 
 TEST_F(accel, features)

@@ -9,14 +9,11 @@
  *
  * Each page of data holds its own address, so a read tells which page it reached.
  */
-#include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -128,53 +125,7 @@ FIXTURE(amd)
 
 typedef FIXTURE_DATA(amd) Machine;
 
-static uint64_t ask(Machine *m, const char *format, ...)
-{
-	char line[256];
-	va_list args;
-
-	va_start(args, format);
-	vfprintf(m->out, format, args);
-	va_end(args);
-	fputc('\n', m->out);
-	fflush(m->out);
-	do {
-		if (!fgets(line, sizeof(line), m->in)) {
-			printf("# QEMU ended\n");
-			_exit(1);
-		}
-	} while (!strncmp(line, "IRQ", 3));
-	if (strncmp(line, "OK", 2)) {
-		printf("# QEMU: %s", line);
-		_exit(1);
-	}
-	return line[2] == ' ' ? strtoull(line + 3, NULL, 0) : 0;
-}
-
-static void put64(Machine *m, uint64_t at, uint64_t value)
-{
-	ask(m, "writeq 0x%llx 0x%llx", (unsigned long long)at, (unsigned long long)value);
-}
-
-static void put32(Machine *m, uint64_t at, uint32_t value)
-{
-	ask(m, "writel 0x%llx 0x%x", (unsigned long long)at, value);
-}
-
-static void put16(Machine *m, uint64_t at, uint16_t value)
-{
-	ask(m, "writew 0x%llx 0x%x", (unsigned long long)at, value);
-}
-
-static uint64_t get64(Machine *m, uint64_t at)
-{
-	return ask(m, "readq 0x%llx", (unsigned long long)at);
-}
-
-static uint32_t get32(Machine *m, uint64_t at)
-{
-	return ask(m, "readl 0x%llx", (unsigned long long)at);
-}
+#include "test-qtest.h"
 
 /* A register of the unit, and of its model */
 static uint64_t iommu(Machine *m, unsigned int offset)
@@ -204,14 +155,6 @@ static void set_knobs(Machine *m, uint32_t knobs)
 }
 
 /* Tables */
-
-static uint64_t new_table(Machine *m)
-{
-	uint64_t table = m->next_table;
-
-	m->next_table += 0x1000;
-	return table;
-}
 
 static unsigned int index_of(uint64_t addr, int level)
 {
@@ -488,33 +431,19 @@ static void start_iommu(Machine *m, uint64_t devices)
 
 static void start_qemu(Machine *m, const char *options)
 {
-	const char *qemu = getenv("QEMU");
 	char iommu[256];
-	int in[2], out[2], n;
+	const char *const argv[] = {
+		"-device", iommu,
+		"-device", "pasid-edu,addr=2", "-device", "pasid-edu,addr=3",
+		"-device", "pcie-root-port,id=root1,addr=4,chassis=1", "-device", "pasid-edu,bus=root1",
+		"-device", "pxb-pcie,id=far,bus_nr=8,bus=pcie.0,addr=1d",
+		"-device", "amd-iommu,nesting=on,primary-bus=far",
+		"-device", "pcie-root-port,id=root2,bus=far,chassis=2", "-device", "pasid-edu,bus=root2", NULL,
+	};
+	int n;
 
 	snprintf(iommu, sizeof(iommu), "amd-iommu,nesting=on%s", options);
-	if (!qemu || pipe(in) || pipe(out))
-		_exit(1);
-	m->qemu = fork();
-	if (!m->qemu) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[1]);
-		close(out[0]);
-		execl(qemu, qemu, "-M", "q35", "-accel", "qtest", "-qtest", "stdio", "-qtest-log", "none", "-m", "128M",
-		      "-display", "none", "-nodefaults", "-global",
-		      "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off", "-L", getenv("FIRMWARE") ?: ".", "-device", iommu, "-device",
-		      "pasid-edu,addr=2", "-device", "pasid-edu,addr=3", "-device",
-		      "pcie-root-port,id=root1,addr=4,chassis=1", "-device", "pasid-edu,bus=root1", "-device",
-		      "pxb-pcie,id=far,bus_nr=8,bus=pcie.0,addr=1d", "-device",
-		      "amd-iommu,nesting=on,primary-bus=far", "-device",
-		      "pcie-root-port,id=root2,bus=far,chassis=2", "-device", "pasid-edu,bus=root2", NULL);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	m->out = fdopen(in[1], "w");
-	m->in = fdopen(out[0], "r");
+	start_machine(m, argv);
 	m->next_table = TABLES;
 	m->bar = BAR;
 	for (n = 0; n < 64; n++)
@@ -533,14 +462,6 @@ static void start_qemu(Machine *m, const char *options)
 	start_iommu(m, DEVICES | 3);
 }
 
-static void stop_qemu(Machine *m)
-{
-	fclose(m->out);
-	fclose(m->in);
-	kill(m->qemu, SIGTERM);
-	waitpid(m->qemu, NULL, 0);
-}
-
 FIXTURE_SETUP(amd)
 {
 	start_qemu(self, "");
@@ -551,7 +472,7 @@ FIXTURE_SETUP(amd)
 
 FIXTURE_TEARDOWN(amd)
 {
-	stop_qemu(self);
+	stop_machine(self);
 }
 
 /* A host table that has the tables and data at their GPAs */
@@ -1717,7 +1638,7 @@ static uint64_t features(const char *options, uint64_t *efr2)
 	start_qemu(&m, options);
 	efr = get64(&m, IOMMU + 0x30);
 	*efr2 = get64(&m, IOMMU + 0x1a0);
-	stop_qemu(&m);
+	stop_machine(&m);
 	return efr;
 }
 
@@ -1747,7 +1668,7 @@ TEST_F(lacks, invalidate_all)
 	set_guest(&m, SID, 7, new_table(&m), GIOV);
 	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(&m, PAGE(1), NO_PASID, 0));
 	EXPECT_EVENT(&m, ILLEGAL_DTE, F_RZ, SID, 0, PAGE(1));
-	stop_qemu(&m);
+	stop_machine(&m);
 }
 
 TEST_HARNESS_MAIN

@@ -9,14 +9,11 @@
  *
  * Each page of data holds its own address, so a read tells which page it reached.
  */
-#include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -93,58 +90,7 @@ FIXTURE(vtd)
 
 typedef FIXTURE_DATA(vtd) Machine;
 
-static uint64_t ask(Machine *m, const char *format, ...)
-{
-	char line[256];
-	va_list args;
-
-	va_start(args, format);
-	vfprintf(m->out, format, args);
-	va_end(args);
-	fputc('\n', m->out);
-	fflush(m->out);
-	do {
-		if (!fgets(line, sizeof(line), m->in)) {
-			printf("# QEMU ended\n");
-			_exit(1);
-		}
-	} while (!strncmp(line, "IRQ", 3));
-	if (strncmp(line, "OK", 2)) {
-		printf("# QEMU: %s", line);
-		_exit(1);
-	}
-	return line[2] == ' ' ? strtoull(line + 3, NULL, 0) : 0;
-}
-
-static void put64(Machine *m, uint64_t at, uint64_t value)
-{
-	ask(m, "writeq 0x%llx 0x%llx", (unsigned long long)at, (unsigned long long)value);
-}
-
-static void put32(Machine *m, uint64_t at, uint32_t value)
-{
-	ask(m, "writel 0x%llx 0x%x", (unsigned long long)at, value);
-}
-
-static void put16(Machine *m, uint64_t at, uint16_t value)
-{
-	ask(m, "writew 0x%llx 0x%x", (unsigned long long)at, value);
-}
-
-static uint64_t get64(Machine *m, uint64_t at)
-{
-	return ask(m, "readq 0x%llx", (unsigned long long)at);
-}
-
-static uint32_t get32(Machine *m, uint64_t at)
-{
-	return ask(m, "readl 0x%llx", (unsigned long long)at);
-}
-
-static uint16_t get16(Machine *m, uint64_t at)
-{
-	return ask(m, "readw 0x%llx", (unsigned long long)at);
-}
+#include "test-qtest.h"
 
 static uint32_t model(Machine *m, enum vtd_model_counter counter)
 {
@@ -163,14 +109,6 @@ static void reset_counters(Machine *m)
 }
 
 /* Tables */
-
-static uint64_t new_table(Machine *m)
-{
-	uint64_t table = m->next_table;
-
-	m->next_table += 0x1000;
-	return table;
-}
 
 /* The entry of @level for @addr under @root; tables between get @rights */
 static uint64_t entry(Machine *m, uint64_t root, uint64_t addr, int level, uint64_t rights)
@@ -412,34 +350,20 @@ static void enable_unit(Machine *m)
 
 static void start_qemu(Machine *m, const char *options)
 {
-	const char *qemu = getenv("QEMU");
 	char vtd[256], other[300];
-	int in[2], out[2], n;
+	const char *const argv[] = {
+		"-device", vtd,
+		"-device", "pasid-edu,addr=2", "-device", "pasid-edu,addr=3",
+		"-device", "pcie-root-port,id=root1,addr=4,chassis=1", "-device", "pasid-edu,bus=root1",
+		"-device", "pxb-pcie,id=pcie.1,addr=5,bus_nr=8", "-device", other,
+		"-device", "pcie-root-port,id=root2,bus=pcie.1,addr=0,chassis=2",
+		"-device", "pasid-edu,bus=root2", NULL,
+	};
+	int n;
 
 	snprintf(vtd, sizeof(vtd), "intel-iommu,scalable-mode=on,device-iotlb=on,%s", options);
 	snprintf(other, sizeof(other), "%s,primary-bus=pcie.1", vtd);
-	if (!qemu || pipe(in) || pipe(out))
-		_exit(1);
-	m->qemu = fork();
-	if (!m->qemu) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[1]);
-		close(out[0]);
-		execl(qemu, qemu, "-M", "q35", "-accel", "qtest", "-qtest", "stdio", "-qtest-log", "none", "-m", "128M",
-		      "-display", "none", "-nodefaults", "-global",
-		      "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off", "-L", getenv("FIRMWARE") ?: ".", "-device", vtd, "-device",
-		      "pasid-edu,addr=2", "-device", "pasid-edu,addr=3", "-device",
-		      "pcie-root-port,id=root1,addr=4,chassis=1", "-device", "pasid-edu,bus=root1",
-		      "-device", "pxb-pcie,id=pcie.1,addr=5,bus_nr=8", "-device", other,
-		      "-device", "pcie-root-port,id=root2,bus=pcie.1,addr=0,chassis=2",
-		      "-device", "pasid-edu,bus=root2", NULL);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	m->out = fdopen(in[1], "w");
-	m->in = fdopen(out[0], "r");
+	start_machine(m, argv);
 	m->next_table = TABLES;
 	m->bar = BAR;
 	for (n = 0; n < 64; n++)
@@ -462,14 +386,6 @@ static void start_qemu(Machine *m, const char *options)
 	enable_unit(m);
 }
 
-static void stop_qemu(Machine *m)
-{
-	fclose(m->out);
-	fclose(m->in);
-	kill(m->qemu, SIGTERM);
-	waitpid(m->qemu, NULL, 0);
-}
-
 FIXTURE_SETUP(vtd)
 {
 	start_qemu(self, "nesting=on,pasid-bits=20,slads=on,fault-records=4");
@@ -481,7 +397,7 @@ FIXTURE_SETUP(vtd)
 
 FIXTURE_TEARDOWN(vtd)
 {
-	stop_qemu(self);
+	stop_machine(self);
 }
 
 /* The device on its own */
@@ -1507,7 +1423,7 @@ FIXTURE_SETUP(plain)
 
 FIXTURE_TEARDOWN(plain)
 {
-	stop_qemu(&self->m);
+	stop_machine(&self->m);
 }
 
 TEST_F(plain, second_stage_only)
@@ -1556,7 +1472,7 @@ TEST(first_stage_without_nesting)
 	EXPECT_EQ(PAGE(2), look(m, 0x7000, 6, 0));
 	EXPECT_EQ(FAULT | PEDU_ERR_BLOCKED, look(m, 0x7000, 7, 0));
 	EXPECT_EQ(0x5b, fault(m));
-	stop_qemu(m);
+	stop_machine(m);
 }
 
 TEST_HARNESS_MAIN
