@@ -15,18 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <linux/pci_regs.h>
-#include <linux/vfio.h>
 #include <sys/mman.h>
 
-#include "edu-test-lib.h"
+#include "pasid-edu-lib.h"
 #include "qemu/amd-model.h"
-#include "qemu/pasid-edu.h"
 
 #define AMD_TROUBLE	"WARNING:|BUG:|Completion-Wait loop|Command buffer timeout|ILLEGAL_"
 
-/* Requests without a PASID */
-#define NO_PASID	(~0U)
 #define PASID		5U
 
 /* The guest's names for things */
@@ -73,47 +68,13 @@ typedef struct iommu_viommu_amd_invalidate guest_cmd_t;
 		  (uint64_t)((pasid) >> 16 & 0xf) << 56, what)
 #define C_ALL			GUEST_CMD(OP(8), 0)
 
-struct device {
-	struct edu edu;		/* its file and ID, not its registers */
-	volatile uint8_t *bar;
-};
-
-static inline uint32_t reg32(struct device *dev, unsigned int offset)
-{
-	return *(volatile uint32_t *)(dev->bar + offset);
-}
-
-static inline void set32(struct device *dev, unsigned int offset, uint32_t value)
-{
-	*(volatile uint32_t *)(dev->bar + offset) = value;
-}
-
-static inline void set64(struct device *dev, unsigned int offset, uint64_t value)
-{
-	*(volatile uint64_t *)(dev->bar + offset) = value;
-}
-
 static inline int device_open(struct device *dev, unsigned int nth, int iommufd)
 {
-	struct vfio_device_bind_iommufd bind = {
-		.argsz = sizeof(bind),
-		.iommufd = iommufd,
-	};
-	struct vfio_region_info config = {
-		.argsz = sizeof(config),
-		.index = VFIO_PCI_CONFIG_REGION_INDEX,
-	};
-	struct vfio_region_info bar = {
-		.argsz = sizeof(bar),
-		.index = VFIO_PCI_BAR0_REGION_INDEX,
-	};
-	const uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	char path[600];
 	glob_t found;
-	void *mem;
-	int rc;
 
 	memset(dev, 0, sizeof(*dev));
+	dev->edu.fd = -1;
 	if (glob("/sys/bus/pci/drivers/vfio-pci/*:*/vfio-dev/vfio*", 0, NULL, &found))
 		return -ENOENT;
 	if (nth < found.gl_pathc) {
@@ -125,32 +86,7 @@ static inline int device_open(struct device *dev, unsigned int nth, int iommufd)
 	globfree(&found);
 	if (!dev->edu.bdf[0])
 		return -ENOENT;
-	dev->edu.fd = open(path, O_RDWR | O_CLOEXEC);
-	if (dev->edu.fd < 0)
-		return -errno;
-	rc = xioctl(dev->edu.fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
-	if (!rc)
-		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &bar);
-	if (!rc)
-		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &config);
-	if (rc)
-		return rc;
-	dev->edu.id = bind.out_devid;
-	if (pwrite(dev->edu.fd, &command, sizeof(command),
-		   config.offset + PCI_COMMAND) != sizeof(command))
-		return -EIO;
-	mem = mmap(NULL, PEDU_BAR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		   dev->edu.fd, bar.offset);
-	if (mem == MAP_FAILED)
-		return -errno;
-	dev->bar = mem;
-	return reg32(dev, PEDU_ID) == PEDU_ID_VALUE ? 0 : -ENODEV;
-}
-
-static inline void device_close(struct device *dev)
-{
-	munmap((void *)dev->bar, PEDU_BAR_SIZE);
-	close(dev->edu.fd);
+	return device_bind(dev, path, iommufd);
 }
 
 /* The registers of the model of a unit itself */

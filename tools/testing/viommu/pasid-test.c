@@ -17,15 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <linux/pci_regs.h>
-#include <linux/vfio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
-#include "edu-test-lib.h"
-#include "qemu/pasid-edu.h"
+#include "pasid-edu-lib.h"
 
 #define ECAP			0x10
 #define ECAP_NEST		BIT(26)
@@ -33,8 +30,6 @@
 #define VTD_TROUBLE		"WARNING:|BUG:|VT-d detected|QI HEAD"
 #define VTD_FAULT		"DMAR: \\[DMA (Read|Write) .* fault addr "
 
-/* Requests without a PASID */
-#define NO_PASID		(~0U)
 /* PASIDs of the tests, in more than one page of the PASID table */
 #define SPACES			5
 static const unsigned int numbers[SPACES] = { NO_PASID, 1, 5, 64, 1023 };
@@ -44,31 +39,10 @@ static const unsigned int numbers[SPACES] = { NO_PASID, 1, 5, 64, 1023 };
 /* In that page, for transfers that go on beside those to WHERE */
 #define ASIDE			(WHERE + 256)
 
-struct device {
-	struct edu edu;		/* its file and ID, not its registers */
-	volatile uint8_t *bar;
-	char bdf[16];
-};
-
 struct space {
 	uint32_t ioas;
 	uint32_t hwpt;
 };
-
-static uint32_t reg32(struct device *dev, unsigned int offset)
-{
-	return *(volatile uint32_t *)(dev->bar + offset);
-}
-
-static void set32(struct device *dev, unsigned int offset, uint32_t value)
-{
-	*(volatile uint32_t *)(dev->bar + offset) = value;
-}
-
-static void set64(struct device *dev, unsigned int offset, uint64_t value)
-{
-	*(volatile uint64_t *)(dev->bar + offset) = value;
-}
 
 static uint32_t counter(struct device *dev, enum pasid_edu_counter which)
 {
@@ -90,90 +64,18 @@ static unsigned int count_matches(const char *pattern, char *path, size_t len)
 
 static int device_open(struct device *dev, int iommufd)
 {
-	struct vfio_device_bind_iommufd bind = {
-		.argsz = sizeof(bind),
-		.iommufd = iommufd,
-	};
-	struct vfio_region_info bar = {
-		.argsz = sizeof(bar),
-		.index = VFIO_PCI_BAR0_REGION_INDEX,
-	};
-	struct vfio_region_info config = {
-		.argsz = sizeof(config),
-		.index = VFIO_PCI_CONFIG_REGION_INDEX,
-	};
-	const uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	char path[300], cdev[300];
-	void *mem;
-	int rc;
 
 	memset(dev, 0, sizeof(*dev));
 	dev->edu.fd = -1;
 	if (count_matches("/sys/bus/pci/drivers/vfio-pci/*:*", path, sizeof(path)) != 1)
 		return -ENOTUNIQ;
-	snprintf(dev->bdf, sizeof(dev->bdf), "%s", strrchr(path, '/') + 1);
+	snprintf(dev->edu.bdf, sizeof(dev->edu.bdf), "%s", strrchr(path, '/') + 1);
 	strcat(path, "/vfio-dev/vfio*");
 	if (count_matches(path, cdev, sizeof(cdev)) != 1)
 		return -ENOTUNIQ;
 	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", strrchr(cdev, '/') + 1);
-	dev->edu.fd = open(path, O_RDWR | O_CLOEXEC);
-	if (dev->edu.fd < 0)
-		return -errno;
-	rc = xioctl(dev->edu.fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
-	if (!rc)
-		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &bar);
-	if (!rc)
-		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &config);
-	if (rc)
-		return rc;
-	dev->edu.id = bind.out_devid;
-	if (pwrite(dev->edu.fd, &command, sizeof(command),
-		   config.offset + PCI_COMMAND) != sizeof(command))
-		return -EIO;
-	mem = mmap(NULL, PEDU_BAR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		   dev->edu.fd, bar.offset);
-	if (mem == MAP_FAILED)
-		return -errno;
-	dev->bar = mem;
-	return reg32(dev, PEDU_ID) == PEDU_ID_VALUE ? 0 : -ENODEV;
-}
-
-/* Unmap first: the mapping keeps the device open */
-static void device_close(struct device *dev)
-{
-	if (dev->bar)
-		munmap((void *)dev->bar, PEDU_BAR_SIZE);
-	dev->bar = NULL;
-	if (dev->edu.fd >= 0)
-		close(dev->edu.fd);
-	dev->edu.fd = -1;
-}
-
-static int pasid_attach(struct device *dev, unsigned int pasid, uint32_t pt)
-{
-	struct vfio_device_attach_iommufd_pt cmd = {
-		.argsz = sizeof(cmd),
-		.flags = VFIO_DEVICE_ATTACH_PASID,
-		.pt_id = pt,
-		.pasid = pasid,
-	};
-
-	if (pasid == NO_PASID)
-		return edu_attach(&dev->edu, pt);
-	return xioctl(dev->edu.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd);
-}
-
-static int pasid_detach(struct device *dev, unsigned int pasid)
-{
-	struct vfio_device_detach_iommufd_pt cmd = {
-		.argsz = sizeof(cmd),
-		.flags = VFIO_DEVICE_DETACH_PASID,
-		.pasid = pasid,
-	};
-
-	if (pasid == NO_PASID)
-		return edu_detach(&dev->edu);
-	return xioctl(dev->edu.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd);
+	return device_bind(dev, path, iommufd);
 }
 
 /* Channel @ch moves 8 bytes at @iova; each channel has its place in the buffer */
@@ -318,8 +220,8 @@ FIXTURE_SETUP(pasids)
 	for (i = 0; i < SPACES; i++) {
 		ASSERT_EQ(0, space_init(&self->vm, &self->dev, &self->space[i],
 					PAGE_A + i));
-		ASSERT_EQ(0, pasid_attach(&self->dev, numbers[i],
-					  self->space[i].hwpt));
+		ASSERT_EQ(0, attach(&self->dev, numbers[i],
+				    self->space[i].hwpt));
 	}
 }
 
@@ -329,7 +231,7 @@ FIXTURE_TEARDOWN(pasids)
 	int i;
 
 	for (i = SPACES - 1; i >= 0; i--)
-		EXPECT_EQ(0, pasid_detach(&self->dev, numbers[i]));
+		EXPECT_EQ(0, detach(&self->dev, numbers[i]));
 	for (i = 0; i < SPACES; i++) {
 		EXPECT_EQ(0, destroy(vm, self->space[i].hwpt));
 		EXPECT_EQ(0, destroy(vm, self->space[i].ioas));
@@ -408,7 +310,7 @@ TEST_F(pasids, replace_under_dma)
 	for (round = 0; round < 100; round++) {
 		const bool odd = round & 1;
 
-		ASSERT_EQ(0, pasid_attach(dev, 5, odd ? self->space[2].hwpt :
+		ASSERT_EQ(0, attach(dev, 5, odd ? self->space[2].hwpt :
 						  other.hwpt));
 		ASSERT_EQ(PAGE_A + (odd ? 2 : 10), lands(dev, vm, 5, 0));
 		/* Nothing arrives in the former page any more */
@@ -441,17 +343,17 @@ TEST_F(pasids, detach)
 
 	faults_allowed(self->faults);
 	EXPECT_EQ(PAGE_A + 2, lands(dev, vm, 5, 0));
-	ASSERT_EQ(0, pasid_detach(dev, 5));
+	ASSERT_EQ(0, detach(dev, 5));
 	EXPECT_EQ(BLOCKED(PEDU_ERR_BLOCKED), lands(dev, vm, 5, 0));
 	EXPECT_TRUE(fault_reported(self->faults, 5, WHERE));
 	EXPECT_EQ(PAGE_A + 1, lands(dev, vm, 1, 0));
 	EXPECT_EQ(PAGE_A, lands(dev, vm, NO_PASID, 0));
 	/* The RID alone is blocked, too */
-	ASSERT_EQ(0, pasid_detach(dev, NO_PASID));
+	ASSERT_EQ(0, detach(dev, NO_PASID));
 	EXPECT_EQ(BLOCKED(PEDU_ERR_BLOCKED), lands(dev, vm, NO_PASID, 0));
 	EXPECT_EQ(PAGE_A + 3, lands(dev, vm, 64, 0));
-	ASSERT_EQ(0, pasid_attach(dev, NO_PASID, self->space[0].hwpt));
-	ASSERT_EQ(0, pasid_attach(dev, 5, self->space[2].hwpt));
+	ASSERT_EQ(0, attach(dev, NO_PASID, self->space[0].hwpt));
+	ASSERT_EQ(0, attach(dev, 5, self->space[2].hwpt));
 	EXPECT_EQ(PAGE_A + 2, lands(dev, vm, 5, 0));
 	EXPECT_EQ(PAGE_A, lands(dev, vm, NO_PASID, 0));
 }
@@ -502,13 +404,13 @@ TEST_F(pasids, replace_without_memory)
 
 	for (nth = 1; nth < 100; nth++) {
 		ASSERT_LE(0, fail_nth(nth));
-		rc = pasid_attach(dev, 5, other.hwpt);
+		rc = attach(dev, 5, other.hwpt);
 		if (!fail_nth(0))
 			break;
 		ASSERT_EQ(rc ? PAGE_A + 2 : PAGE_A + 10, lands(dev, vm, 5, 0));
 		if (!rc) {
 			/* It could do without */
-			ASSERT_EQ(0, pasid_attach(dev, 5, self->space[2].hwpt));
+			ASSERT_EQ(0, attach(dev, 5, self->space[2].hwpt));
 			continue;
 		}
 		EXPECT_EQ(-ENOMEM, rc);
@@ -523,19 +425,19 @@ TEST_F(pasids, replace_without_memory)
 	/* The same for the first attach of a PASID, which stays blocked */
 	for (nth = 1, failures = 0; nth < 100; nth++) {
 		ASSERT_LE(0, fail_nth(nth));
-		rc = pasid_attach(dev, 7, other.hwpt);
+		rc = attach(dev, 7, other.hwpt);
 		if (!fail_nth(0))
 			break;
 		ASSERT_EQ(rc ? BLOCKED(PEDU_ERR_BLOCKED) : PAGE_A + 10,
 			  lands(dev, vm, 7, 0));
 		if (!rc)
-			ASSERT_EQ(0, pasid_detach(dev, 7));
+			ASSERT_EQ(0, detach(dev, 7));
 		failures += !!rc;
 	}
 	ASSERT_EQ(0, rc);
 	EXPECT_LE(4, failures);
-	EXPECT_EQ(0, pasid_detach(dev, 7));
-	EXPECT_EQ(0, pasid_attach(dev, 5, self->space[2].hwpt));
+	EXPECT_EQ(0, detach(dev, 7));
+	EXPECT_EQ(0, attach(dev, 5, self->space[2].hwpt));
 	EXPECT_EQ(0, destroy(vm, other.hwpt));
 	EXPECT_EQ(0, destroy(vm, other.ioas));
 }
@@ -569,22 +471,22 @@ TEST_F(pasids, device_tlb)
 
 	/* Replace */
 	EXPECT_EQ(PAGE_A + 3, lands(dev, vm, 64, PEDU_MODE_ATS));
-	ASSERT_EQ(0, pasid_attach(dev, 64, self->space[2].hwpt));
+	ASSERT_EQ(0, attach(dev, 64, self->space[2].hwpt));
 	EXPECT_EQ(0, tlb_entries(dev, 64));
 	EXPECT_EQ(PAGE_A + 2, lands(dev, vm, 64, PEDU_MODE_ATS));
 	EXPECT_EQ(PAGE_A + 2, lands(dev, vm, 5, PEDU_MODE_ATS));
 
 	/* Detach, of a PASID and of the RID; the others stay usable by ATS */
-	ASSERT_EQ(0, pasid_detach(dev, 64));
+	ASSERT_EQ(0, detach(dev, 64));
 	EXPECT_EQ(0, tlb_entries(dev, 64));
 	EXPECT_NE(PAGE_A + 2, lands(dev, vm, 64, PEDU_MODE_ATS));
-	ASSERT_EQ(0, pasid_detach(dev, NO_PASID));
+	ASSERT_EQ(0, detach(dev, NO_PASID));
 	EXPECT_EQ(0, tlb_entries(dev, NO_PASID));
 	EXPECT_TRUE(reg32(dev, PEDU_CONFIG) & PEDU_HAS_ATS);
 	EXPECT_EQ(PAGE_A + 1, lands(dev, vm, 1, PEDU_MODE_ATS));
 	EXPECT_EQ(1, tlb_entries(dev, 1));
-	ASSERT_EQ(0, pasid_attach(dev, NO_PASID, self->space[0].hwpt));
-	ASSERT_EQ(0, pasid_attach(dev, 64, self->space[3].hwpt));
+	ASSERT_EQ(0, attach(dev, NO_PASID, self->space[0].hwpt));
+	ASSERT_EQ(0, attach(dev, 64, self->space[3].hwpt));
 	for (i = 0; i < SPACES; i++)
 		EXPECT_EQ(PAGE_A + i, lands(dev, vm, numbers[i], PEDU_MODE_ATS));
 }
@@ -610,14 +512,14 @@ TEST(rid_without_memory)
 	ASSERT_EQ(0, ioas_map(&vm, PAGE_A, 1, WHERE));
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, hwpt_alloc(&vm, &dev.edu, vm.ioas, 0, &hwpt[i]));
-	ASSERT_EQ(0, pasid_attach(&dev, NO_PASID, hwpt[0]));
+	ASSERT_EQ(0, attach(&dev, NO_PASID, hwpt[0]));
 	dma_setup(&dev, 1, NO_PASID, 0, WHERE, 20);
 	set32(&dev, PEDU_CH(1) + PEDU_CH_CMD, PEDU_CMD_START | PEDU_CMD_TO_MEMORY |
 	      PEDU_CMD_REPEAT | PEDU_CMD_ENDURE);
 	for (i = 0; i < 20; i++) {
 		for (nth = 1; nth < 100; nth++) {
 			ASSERT_LE(0, fail_nth(nth));
-			rc = pasid_attach(&dev, NO_PASID, hwpt[!(i & 1)]);
+			rc = attach(&dev, NO_PASID, hwpt[!(i & 1)]);
 			if (!fail_nth(0) || !rc)
 				break;
 			EXPECT_EQ(-ENOMEM, rc);
@@ -654,7 +556,7 @@ TEST(pasid_death)
 		    space_init(&vm, &dev, &space, PAGE_A))
 			_exit(1);
 		for (i = 0; i < SPACES; i++)
-			if (pasid_attach(&dev, numbers[i], space.hwpt))
+			if (attach(&dev, numbers[i], space.hwpt))
 				_exit(1);
 		for (i = 0; i < SPACES; i++) {
 			dma_setup(&dev, i, numbers[i], 0, WHERE, 20);
@@ -708,16 +610,16 @@ TEST(pasid_unplug)
 	ASSERT_EQ(0, device_open(&dev, vm.fd));
 	for (i = 0; i < SPACES; i++) {
 		ASSERT_EQ(0, space_init(&vm, &dev, &space[i], PAGE_A + i));
-		ASSERT_EQ(0, pasid_attach(&dev, numbers[i], space[i].hwpt));
+		ASSERT_EQ(0, attach(&dev, numbers[i], space[i].hwpt));
 		EXPECT_EQ(PAGE_A + i, lands(&dev, &vm, numbers[i], 0));
 	}
-	ASSERT_EQ(0, pthread_create(&thread, NULL, unplug, dev.bdf));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, unplug, dev.edu.bdf));
 	/* It waits for the file */
 	usleep(200000);
 	device_close(&dev);
 	ASSERT_EQ(0, pthread_join(thread, &rc));
 	EXPECT_EQ(NULL, rc);
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", dev.bdf);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", dev.edu.bdf);
 	EXPECT_NE(0, access(path, F_OK));
 	for (i = 0; i < SPACES; i++) {
 		EXPECT_EQ(0, destroy(&vm, space[i].hwpt));
@@ -729,7 +631,7 @@ TEST(pasid_unplug)
 	ASSERT_EQ(0, write_file("/sys/bus/pci/rescan", "1"));
 	strcat(path, "/driver_override");
 	ASSERT_EQ(0, write_file(path, "vfio-pci"));
-	ASSERT_EQ(0, write_file("/sys/bus/pci/drivers_probe", dev.bdf));
+	ASSERT_EQ(0, write_file("/sys/bus/pci/drivers_probe", dev.edu.bdf));
 	ASSERT_EQ(0, vm_build(&vm, &none, 0, VM_MEMORY));
 	ASSERT_EQ(0, device_open(&dev, vm.fd));
 	for (i = 0; i < SPACES; i++)
@@ -831,16 +733,16 @@ FIXTURE_SETUP(nested)
 					       IOMMU_HWPT_ALLOC_PASID,
 					       &self->s1[i]));
 	}
-	ASSERT_EQ(0, pasid_attach(&self->dev, NO_PASID, self->s2));
-	ASSERT_EQ(0, pasid_attach(&self->dev, 5, self->s2));
+	ASSERT_EQ(0, attach(&self->dev, NO_PASID, self->s2));
+	ASSERT_EQ(0, attach(&self->dev, 5, self->s2));
 }
 
 FIXTURE_TEARDOWN(nested)
 {
 	struct vm *vm = &self->vm;
 
-	EXPECT_EQ(0, pasid_detach(&self->dev, 5));
-	EXPECT_EQ(0, pasid_detach(&self->dev, NO_PASID));
+	EXPECT_EQ(0, detach(&self->dev, 5));
+	EXPECT_EQ(0, detach(&self->dev, NO_PASID));
 	EXPECT_EQ(0, destroy(vm, self->s1[0]));
 	EXPECT_EQ(0, destroy(vm, self->s1[1]));
 	EXPECT_EQ(0, destroy(vm, self->s2));
@@ -922,7 +824,7 @@ TEST_F(nested, replace_under_dma)
 				ASSERT_EQ(0, first_stage_alloc(vm, dev, self->s2, S1(n),
 							       IOMMU_HWPT_ALLOC_PASID,
 							       &to));
-			ASSERT_EQ(0, pasid_attach(dev, pasid, to));
+			ASSERT_EQ(0, attach(dev, pasid, to));
 			ASSERT_EQ(PAGE_A + n, lands(dev, vm, pasid, 0));
 			ASSERT_TRUE(reg32(dev, PEDU_CH(i) + PEDU_CH_STATUS) &
 				    PEDU_STATUS_BUSY);
@@ -951,7 +853,7 @@ TEST_F(nested, device_tlb)
 	for (i = 0; i < 2; i++) {
 		const unsigned int pasid = i ? 5 : NO_PASID;
 
-		ASSERT_EQ(0, pasid_attach(dev, pasid, self->s1[0]));
+		ASSERT_EQ(0, attach(dev, pasid, self->s1[0]));
 		EXPECT_TRUE(reg32(dev, PEDU_CONFIG) & PEDU_HAS_ATS);
 		EXPECT_EQ(PAGE_A, lands(dev, vm, pasid, PEDU_MODE_ATS));
 		EXPECT_EQ(1, tlb_entries(dev, pasid));
@@ -974,10 +876,10 @@ TEST_F(nested, device_tlb)
 
 		/* Another first stage */
 		EXPECT_EQ(PAGE_A, lands(dev, vm, pasid, PEDU_MODE_ATS));
-		ASSERT_EQ(0, pasid_attach(dev, pasid, self->s1[1]));
+		ASSERT_EQ(0, attach(dev, pasid, self->s1[1]));
 		EXPECT_EQ(0, tlb_entries(dev, pasid));
 		EXPECT_EQ(PAGE_A + 1, lands(dev, vm, pasid, PEDU_MODE_ATS));
-		ASSERT_EQ(0, pasid_attach(dev, pasid, self->s2));
+		ASSERT_EQ(0, attach(dev, pasid, self->s2));
 	}
 }
 
@@ -1015,7 +917,7 @@ TEST_F(nested, dirty_tracking)
 	struct device *dev = &self->dev;
 	struct vm *vm = &self->vm;
 
-	ASSERT_EQ(0, pasid_attach(dev, 5, self->s1[0]));
+	ASSERT_EQ(0, attach(dev, 5, self->s1[0]));
 	ASSERT_EQ(PAGE_A, lands(dev, vm, 5, 0));
 	ASSERT_EQ(0, set_tracking(vm, self->s2, true));
 	EXPECT_EQ(0, page_dirty(vm, self->s2, PAGE_A));
@@ -1024,14 +926,14 @@ TEST_F(nested, dirty_tracking)
 	EXPECT_EQ(0, page_dirty(vm, self->s2, PAGE_A));
 
 	/* Attached while it is on: another first stage, RID, second stage */
-	ASSERT_EQ(0, pasid_attach(dev, 5, self->s1[1]));
+	ASSERT_EQ(0, attach(dev, 5, self->s1[1]));
 	EXPECT_EQ(PAGE_A + 1, lands(dev, vm, 5, 0));
 	EXPECT_EQ(1, page_dirty(vm, self->s2, PAGE_A + 1));
-	ASSERT_EQ(0, pasid_attach(dev, NO_PASID, self->s1[0]));
+	ASSERT_EQ(0, attach(dev, NO_PASID, self->s1[0]));
 	EXPECT_EQ(0, page_dirty(vm, self->s2, PAGE_A));
 	EXPECT_EQ(PAGE_A, lands(dev, vm, NO_PASID, 0));
 	EXPECT_EQ(1, page_dirty(vm, self->s2, PAGE_A));
-	ASSERT_EQ(0, pasid_attach(dev, 5, self->s2));
+	ASSERT_EQ(0, attach(dev, 5, self->s2));
 	EXPECT_EQ(PEDU_ERR_NONE, dma_write(dev, 5, 0, IPA(PAGE_A + 5), 1));
 	EXPECT_EQ(1, page_dirty(vm, self->s2, PAGE_A + 5));
 

@@ -15,17 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <linux/pci_regs.h>
-#include <linux/vfio.h>
-#include <sys/mman.h>
 
-#include "edu-test-lib.h"
-#include "qemu/pasid-edu.h"
+#include "pasid-edu-lib.h"
 
 #define VTD_TROUBLE	"WARNING:|BUG:|QI HEAD"
 
-/* Requests without a PASID */
-#define NO_PASID	(~0U)
 #define PASID		5U
 
 /* The guest's names for things */
@@ -58,26 +52,6 @@ typedef struct iommu_viommu_intel_vtd_invalidate desc_t;
 #define D_DEV(rid, iova) DESC(3 | (uint64_t)(rid) << 32, iova)
 #define D_WAIT		DESC(5 | 1 << 5, 0)
 
-struct device {
-	struct edu edu;		/* its file and ID, not its registers */
-	volatile uint8_t *bar;
-};
-
-static inline uint32_t reg32(struct device *dev, unsigned int offset)
-{
-	return *(volatile uint32_t *)(dev->bar + offset);
-}
-
-static inline void set32(struct device *dev, unsigned int offset, uint32_t value)
-{
-	*(volatile uint32_t *)(dev->bar + offset) = value;
-}
-
-static inline void set64(struct device *dev, unsigned int offset, uint64_t value)
-{
-	*(volatile uint64_t *)(dev->bar + offset) = value;
-}
-
 /* The sysfs directory of the nth pasid-edu device bound to vfio-pci */
 static inline int device_sysfs(int nth, char *path, size_t len)
 {
@@ -107,25 +81,12 @@ static inline int device_sysfs(int nth, char *path, size_t len)
 
 static inline int device_open(struct device *dev, int iommufd, int nth)
 {
-	struct vfio_device_bind_iommufd bind = {
-		.argsz = sizeof(bind),
-		.iommufd = iommufd,
-	};
-	struct vfio_region_info config = {
-		.argsz = sizeof(config),
-		.index = VFIO_PCI_CONFIG_REGION_INDEX,
-	};
-	struct vfio_region_info bar = {
-		.argsz = sizeof(bar),
-		.index = VFIO_PCI_BAR0_REGION_INDEX,
-	};
-	const uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	char path[600];
 	glob_t found;
-	void *mem;
 	int rc;
 
 	memset(dev, 0, sizeof(*dev));
+	dev->edu.fd = -1;
 	rc = device_sysfs(nth, path, sizeof(path));
 	if (rc)
 		return rc;
@@ -135,59 +96,7 @@ static inline int device_open(struct device *dev, int iommufd, int nth)
 	snprintf(path, sizeof(path), "/dev/vfio/devices%s",
 		 strrchr(found.gl_pathv[0], '/'));
 	globfree(&found);
-	dev->edu.fd = open(path, O_RDWR | O_CLOEXEC);
-	if (dev->edu.fd < 0)
-		return -errno;
-	rc = xioctl(dev->edu.fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
-	if (!rc)
-		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &bar);
-	if (!rc)
-		rc = xioctl(dev->edu.fd, VFIO_DEVICE_GET_REGION_INFO, &config);
-	if (rc)
-		return rc;
-	dev->edu.id = bind.out_devid;
-	if (pwrite(dev->edu.fd, &command, sizeof(command),
-		   config.offset + PCI_COMMAND) != sizeof(command))
-		return -EIO;
-	mem = mmap(NULL, PEDU_BAR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		   dev->edu.fd, bar.offset);
-	if (mem == MAP_FAILED)
-		return -errno;
-	dev->bar = mem;
-	return reg32(dev, PEDU_ID) == PEDU_ID_VALUE ? 0 : -ENODEV;
-}
-
-static inline void device_close(struct device *dev)
-{
-	munmap((void *)dev->bar, PEDU_BAR_SIZE);
-	close(dev->edu.fd);
-}
-
-static inline int attach(struct device *dev, unsigned int pasid, uint32_t pt)
-{
-	struct vfio_device_attach_iommufd_pt cmd = {
-		.argsz = sizeof(cmd),
-		.flags = VFIO_DEVICE_ATTACH_PASID,
-		.pt_id = pt,
-		.pasid = pasid,
-	};
-
-	if (pasid == NO_PASID)
-		return edu_attach(&dev->edu, pt);
-	return xioctl(dev->edu.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &cmd);
-}
-
-static inline int detach(struct device *dev, unsigned int pasid)
-{
-	struct vfio_device_detach_iommufd_pt cmd = {
-		.argsz = sizeof(cmd),
-		.flags = VFIO_DEVICE_DETACH_PASID,
-		.pasid = pasid,
-	};
-
-	if (pasid == NO_PASID)
-		return edu_detach(&dev->edu);
-	return xioctl(dev->edu.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &cmd);
+	return device_bind(dev, path, iommufd);
 }
 
 #define BLOCKED		(-100 - PEDU_ERR_BLOCKED)
