@@ -912,18 +912,30 @@ static int page_dirty(struct vm *vm, uint32_t hwpt, unsigned int page)
 }
 
 /* Writes of RID and PASID are tracked, by both stages too, whenever they came */
+static uint32_t invalidations(struct device *dev)
+{
+	return counter(dev, PEDU_C_INV) + counter(dev, PEDU_C_INV_PASID) +
+	       counter(dev, PEDU_C_INV_GLOBAL);
+}
+
 TEST_F(nested, dirty_tracking)
 {
 	struct device *dev = &self->dev;
 	struct vm *vm = &self->vm;
+	uint32_t before;
 
 	ASSERT_EQ(0, attach(dev, 5, self->s1[0]));
 	ASSERT_EQ(PAGE_A, lands(dev, vm, 5, 0));
 	ASSERT_EQ(0, set_tracking(vm, self->s2, true));
 	EXPECT_EQ(0, page_dirty(vm, self->s2, PAGE_A));
 	EXPECT_EQ(PAGE_A, lands(dev, vm, 5, 0));
+	before = invalidations(dev);
 	EXPECT_EQ(1, page_dirty(vm, self->s2, PAGE_A));
+	EXPECT_LT(before, invalidations(dev));
+	/* Not for no page */
+	before = invalidations(dev);
 	EXPECT_EQ(0, page_dirty(vm, self->s2, PAGE_A));
+	EXPECT_EQ(before, invalidations(dev));
 
 	/* Attached while it is on: another first stage, RID, second stage */
 	ASSERT_EQ(0, attach(dev, 5, self->s1[1]));

@@ -823,6 +823,51 @@ static void queue_test_stage_2_ranges(struct kunit *test)
 	}
 }
 
+/* The TLB must forget the dirty state of pages that was cleared, of any size */
+static void queue_test_clears_dirty_states(struct kunit *test)
+{
+	struct fake *fake = test->priv;
+	struct iommu_iotlb_gather gather;
+	struct iommu_dirty_bitmap dirty;
+	struct arm_smmu_domain *s1;
+	u32 i;
+
+	s1 = kunit_kzalloc(test, sizeof(*s1), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, s1);
+	s1->smmu = &fake->smmu;
+	s1->stage = ARM_SMMU_DOMAIN_S1;
+	s1->cd.asid = 5;
+	s1->domain.pgsize_bitmap = SZ_4K | SZ_2M;
+	INIT_LIST_HEAD(&s1->devices);
+	spin_lock_init(&s1->devices_lock);
+
+	iommu_dirty_bitmap_init(&dirty, NULL, &gather);
+	iommu_dirty_bitmap_record(&dirty, ADDR, SZ_4K);
+	iommu_dirty_bitmap_record(&dirty, ADDR + 2 * SZ_4K, SZ_4K);
+	arm_smmu_iotlb_sync(&s1->domain, &gather);
+	KUNIT_ASSERT_EQ(test, fake->taken, 4);
+	for (i = 0; i < 3; i++)
+		expect_host(test, i, NH_VA | 5ULL << 48,
+			    (ADDR + i * SZ_4K) | CMDQ_TLBI_1_LEAF);
+	expect_sync(test, 3);
+
+	fake->taken = 0;
+	iommu_dirty_bitmap_init(&dirty, NULL, &gather);
+	iommu_dirty_bitmap_record(&dirty, ADDR, SZ_2M);
+	arm_smmu_iotlb_sync(&s1->domain, &gather);
+	KUNIT_ASSERT_EQ(test, fake->taken, SZ_2M / SZ_4K + 1);
+	for (i = 0; i < SZ_2M / SZ_4K; i++)
+		expect_host(test, i, NH_VA | 5ULL << 48,
+			    (ADDR + i * SZ_4K) | CMDQ_TLBI_1_LEAF);
+	expect_sync(test, i);
+
+	/* None was dirty, or an unmap is queued */
+	fake->taken = 0;
+	iommu_dirty_bitmap_init(&dirty, NULL, &gather);
+	arm_smmu_iotlb_sync(&s1->domain, &gather);
+	KUNIT_EXPECT_EQ(test, fake->taken, 0);
+}
+
 /* The SMMU sees each step before the next one, and forgets the ASID in between */
 static void queue_test_replaces_a_pasid(struct kunit *test)
 {
@@ -887,6 +932,7 @@ static struct kunit_case arm_smmu_v3_viommu_queue_test_cases[] = {
 	KUNIT_CASE(queue_test_atcs_of_several_smmus),
 	KUNIT_CASE_SLOW(queue_test_atcs_behind_a_stop),
 	KUNIT_CASE(queue_test_stage_2_ranges),
+	KUNIT_CASE(queue_test_clears_dirty_states),
 	KUNIT_CASE(queue_test_replaces_a_pasid),
 	{},
 };
